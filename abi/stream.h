@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stream.h: one HTTP stream as C knows it, and what happens to it in each hook.
+ */
+#ifndef PYFILTER_STREAM_H
+#define PYFILTER_STREAM_H
+
+#include "plan.h"
+
+struct pyfilter_stream {
+  const pyfilter_config *config;
+  void *envoy;    /* Envoy's side; NULL once it was destroyed */
+  void *python;   /* handle of Python's side; NULL before the first crossing */
+  unsigned depth; /* hooks of this stream that are on the stack */
+  bool held;      /* Python paused or buffers the request: its entry waits */
+  record record;
+};
+
+pyfilter_stream *stream_new(const pyfilter_config *config, void *envoy);
+void stream_destroy(pyfilter_stream *s);
+
+int stream_request_headers(pyfilter_stream *s, bool end_of_stream);
+int stream_request_body(pyfilter_stream *s, bool end_of_stream);
+int stream_request_trailers(pyfilter_stream *s);
+int stream_response_headers(pyfilter_stream *s, bool end_of_stream);
+int stream_response_body(pyfilter_stream *s, bool end_of_stream);
+int stream_response_trailers(pyfilter_stream *s);
+int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
+                       size_t details_length, bool reset_imminent);
+void stream_complete(pyfilter_stream *s);
+void stream_above_watermark(pyfilter_stream *s);
+void stream_below_watermark(pyfilter_stream *s);
+void stream_scheduled(pyfilter_stream *s, uint64_t event_id);
+
+#endif
