@@ -2,9 +2,9 @@
  *
  * crossing.h: every call from C into Python, and nothing else.
  *
- * cffi takes the GIL for each of them. The int of a hook is Envoy's status for that hook; _hooks.py
- * says for each what C gets when Python itself fails. "stream" and "config" are handles that Python
- * made and C only keeps.
+ * cffi takes the GIL for each of them. The int of a hook is Envoy's status for that hook, or -1 when
+ * Python itself failed (zero would mean Continue). "stream" and "config" are handles that Python made
+ * and C only keeps.
  */
 #ifndef PYFILTER_CROSSING_H
 #define PYFILTER_CROSSING_H

@@ -75,10 +75,10 @@ class Host(Protocol):
         """All values of one name."""
 
     def set_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
-        """Replace all values of *name*; an empty *value* keeps an empty header."""
+        """Replace all values of *name*; an empty *value* removes the header, as Envoy has it."""
 
     def add_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
-        """Append a value; false when there is no such map."""
+        """Append a value; false when there is no such map, or *value* is empty."""
 
     def remove_header(self, header_map: HeaderMap, name: bytes) -> bool:
         """Remove all values of *name*."""

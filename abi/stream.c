@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stream.c: what happens in each hook of a stream, and in which order: the decision lane first
+ * (Python, where the class wants the hook), then the record lane.
+ *
+ * Up to Envoy 1.39 a callback that we make can destroy the stream while a hook of it is still on
+ * our stack. So a hook enters and leaves: `depth` counts the hooks on the stack, `envoy` is NULL
+ * once Envoy's side is gone, and the memory goes with the outermost hook.
+ */
+#include "stream.h"
+
+#include <stdlib.h>
+
+#include "crossing.h"
+
+enum { CONTINUE = 0, STOP = 1, STOP_NO_BUFFER = 3 };
+
+static void stream_free(pyfilter_stream *s) {
+  record_end(s);
+  free(s);
+}
+
+static void enter(pyfilter_stream *s) { s->depth++; }
+
+static void leave(pyfilter_stream *s) {
+  s->depth--;
+  if (s->depth == 0 && s->envoy == NULL) {
+    stream_free(s);
+  }
+}
+
+/* Whether this hook has to cross into Python; makes the Python side before the first crossing. */
+static bool wanted(pyfilter_stream *s, uint32_t hook) {
+  if (!(s->config->wants & hook)) {
+    return false;
+  }
+  if (s->python == NULL) {
+    s->python = pyfilter_stream_new(s->config->python, s, s->envoy);
+  }
+  return s->python != NULL;
+}
+
+/* The seam itself failed (_hooks.py gives -1 then): Python could not even settle its own failure.
+ * Nothing is let through: the client gets a 500 and the hook stops. */
+static int settle(pyfilter_stream *s, int status, int stop) {
+  if (status >= 0) {
+    return status;
+  }
+  if (s->envoy != NULL) {
+    envoy_dynamic_module_type_module_buffer details = {"pyfilter_seam_failed", 20};
+    pyfilter_reply(s, 500, NULL, 0, (envoy_dynamic_module_type_module_buffer){NULL, 0}, details);
+  }
+  return stop;
+}
+
+/* After a verdict on the request: the entry is written once the request passes, and waits while
+ * Python holds the request back. `status` is 0 exactly when it passes. */
+static void request_passes(pyfilter_stream *s, int status) {
+  s->held = status != CONTINUE;
+  if (!s->held && s->envoy != NULL) {
+    record_request(s, RECORD_REQUEST);
+  }
+}
+
+/* Never NULL: up to 1.39 Envoy would go on calling the hooks with it. */
+pyfilter_stream *stream_new(const pyfilter_config *config, void *envoy) {
+  pyfilter_stream *s = calloc(1, sizeof *s);
+  if (s == NULL) {
+    abort();
+  }
+  s->config = config;
+  s->envoy = envoy;
+  record_begin(s);
+  return s;
+}
+
+void stream_destroy(pyfilter_stream *s) {
+  enter(s);
+  s->envoy = NULL;
+  if (s->python != NULL) {
+    pyfilter_stream_destroy(s->python);
+    s->python = NULL;
+  }
+  leave(s);
+}
+
+int stream_request_headers(pyfilter_stream *s, bool end_of_stream) {
+  enter(s);
+  int status = CONTINUE;
+  if (wanted(s, WANT_REQUEST_HEADERS)) {
+    status = settle(s, pyfilter_request_headers(s->python, end_of_stream), STOP);
+  }
+  request_passes(s, status);
+  leave(s);
+  return status;
+}
+
+int stream_request_body(pyfilter_stream *s, bool end_of_stream) {
+  enter(s);
+  int status = CONTINUE;
+  if (wanted(s, WANT_REQUEST_BODY)) {
+    status = settle(s, pyfilter_request_body(s->python, end_of_stream), STOP_NO_BUFFER);
+  }
+  request_passes(s, status);
+  leave(s);
+  return status;
+}
+
+int stream_request_trailers(pyfilter_stream *s) {
+  enter(s);
+  int status = CONTINUE;
+  if (wanted(s, WANT_REQUEST_TRAILERS)) {
+    status = settle(s, pyfilter_request_trailers(s->python), STOP);
+  }
+  request_passes(s, status);
+  leave(s);
+  return status;
+}
+
+/* The end of the response went by: the record lane may be told to write here already. */
+static void response_passed(pyfilter_stream *s, bool end_of_stream) {
+  s->record.response_seen = true;
+  if (end_of_stream && s->envoy != NULL) {
+    record_end_of_stream(s);
+  }
+}
+
+int stream_response_headers(pyfilter_stream *s, bool end_of_stream) {
+  enter(s);
+  int status = CONTINUE;
+  if (wanted(s, WANT_RESPONSE_HEADERS)) {
+    status = settle(s, pyfilter_response_headers(s->python, end_of_stream), STOP);
+  }
+  response_passed(s, end_of_stream);
+  leave(s);
+  return status;
+}
+
+int stream_response_body(pyfilter_stream *s, bool end_of_stream) {
+  enter(s);
+  int status = CONTINUE;
+  if (wanted(s, WANT_RESPONSE_BODY)) {
+    status = settle(s, pyfilter_response_body(s->python, end_of_stream), STOP_NO_BUFFER);
+  }
+  response_passed(s, end_of_stream);
+  leave(s);
+  return status;
+}
+
+int stream_response_trailers(pyfilter_stream *s) {
+  enter(s);
+  int status = CONTINUE;
+  if (wanted(s, WANT_RESPONSE_TRAILERS)) {
+    status = settle(s, pyfilter_response_trailers(s->python), STOP);
+  }
+  response_passed(s, true);
+  leave(s);
+  return status;
+}
+
+int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
+                       size_t details_length, bool reset_imminent) {
+  enter(s);
+  int answer = CONTINUE;
+  s->record.response_seen = true;
+  if (wanted(s, WANT_LOCAL_REPLY)) {
+    answer = pyfilter_local_reply(s->python, status, details, details_length, reset_imminent);
+  }
+  leave(s);
+  return answer;
+}
+
+void stream_complete(pyfilter_stream *s) {
+  enter(s);
+  if (wanted(s, WANT_STREAM_COMPLETE)) {
+    pyfilter_stream_complete(s->python);
+  }
+  if (s->envoy != NULL) {
+    record_complete(s);
+  }
+  leave(s);
+}
+
+void stream_above_watermark(pyfilter_stream *s) {
+  enter(s);
+  if (wanted(s, WANT_ABOVE_WATERMARK)) {
+    pyfilter_above_watermark(s->python);
+  }
+  leave(s);
+}
+
+void stream_below_watermark(pyfilter_stream *s) {
+  enter(s);
+  if (wanted(s, WANT_BELOW_WATERMARK)) {
+    pyfilter_below_watermark(s->python);
+  }
+  leave(s);
+}
+
+void stream_scheduled(pyfilter_stream *s, uint64_t event_id) {
+  enter(s);
+  if (s->python != NULL) {
+    pyfilter_scheduled(s->python, event_id);
+  }
+  leave(s);
+}
+
+/* --- what Python asks of its stream (services.h); a hook of it is on the stack --- */
+
+void pyfilter_reply(pyfilter_stream *s, uint32_t status,
+                    envoy_dynamic_module_type_module_http_header *headers, size_t headers_length,
+                    envoy_dynamic_module_type_module_buffer body,
+                    envoy_dynamic_module_type_module_buffer details) {
+  record_request(s, RECORD_DENIED);
+  s->record.response_seen = true;
+  envoy_dynamic_module_callback_http_send_response(s->envoy, status, headers, headers_length, body,
+                                                   details);
+}
+
+void pyfilter_reply_headers(pyfilter_stream *s,
+                            envoy_dynamic_module_type_module_http_header *headers,
+                            size_t headers_length, bool end_of_stream) {
+  record_request(s, RECORD_DENIED);
+  s->record.response_seen = true;
+  envoy_dynamic_module_callback_http_send_response_headers(s->envoy, headers, headers_length,
+                                                           end_of_stream);
+}
+
+void pyfilter_resume_request(pyfilter_stream *s) {
+  request_passes(s, CONTINUE);
+  envoy_dynamic_module_callback_http_filter_continue_decoding(s->envoy);
+}
+
+/* The counter belongs to the config; the name, static text, to the record. */
+void pyfilter_hook_failed(pyfilter_stream *s, const char *hook) {
+  s->record.failed_hook = hook;
+  if (s->envoy != NULL && s->config->hook_errors != 0) {
+    (void)envoy_dynamic_module_callback_http_filter_increment_counter(
+        s->envoy, s->config->hook_errors, NULL, 0, 1);
+  }
+}

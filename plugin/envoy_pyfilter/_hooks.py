@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Envoy to Python: the other end of ``abi/crossing.h``, name by name.
+
+One event, from Envoy and back:
+
+1. Envoy calls a hook in ``abi/hooks.c``; ``abi/stream.c`` sees that the filter's class wants it.
+2. It calls the function of the same name below; cffi takes the GIL.
+3. The handle becomes the ``Stream`` that ``pyfilter_stream_new`` made.
+4. ``Stream`` calls the user's method, settles what it raises, and turns the verdict into a status.
+5. The status goes back as an int. If this file itself fails, C gets -1 and answers 500: zero would
+   mean Continue.
+6. When Envoy destroys the stream, its handle dies and every use of the stream raises StreamGone.
+
+C keeps only addresses; ``_live`` keeps the objects behind them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, cast
+
+from envoy_pyfilter import _config, _load
+from envoy_pyfilter._abi import ffi, lib
+from envoy_pyfilter._callbacks import EnvoyHost, copied
+from envoy_pyfilter._log import install
+from envoy_pyfilter.errors import ConfigError
+from envoy_pyfilter.stream import Stream
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+log = logging.getLogger("envoy_pyfilter")
+
+_live: set[ffi.CData] = set()
+
+
+def _keep(thing: object) -> ffi.CData:
+    handle = ffi.new_handle(thing)
+    _live.add(handle)
+    return handle
+
+
+def _stream(handle: ffi.CData) -> Stream:
+    return cast("Stream", ffi.from_handle(handle))
+
+
+def _seam_failed(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType
+) -> None:
+    """Log what a crossing itself raised; C gets the ``error=`` value."""
+    log.critical("a crossing failed", exc_info=(kind, error, traceback))
+
+
+@ffi.def_extern(error=False, onerror=_seam_failed)
+def pyfilter_config_new(
+    out: ffi.CData, name: ffi.CData, name_length: int, config: ffi.CData, config_length: int
+) -> bool:
+    """Load a filter config into *out*; a bad one is refused with its reason in Envoy's log."""
+    filter_name = copied(name, name_length).decode("utf-8", "replace")
+    try:
+        loaded = _load.load(out, filter_name, copied(config, config_length))
+    except ConfigError as error:
+        log.error("%s", error)  # noqa: TRY400 (the message is complete; a traceback is noise)
+        return False
+    out.python = _keep(loaded)
+    return True
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_config_destroy(config: ffi.CData) -> None:
+    """Tell the filter that its config ended."""
+    loaded = cast("_load.LoadedConfig", ffi.from_handle(config))
+    _live.discard(config)
+    loaded.destroyed()
+
+
+@ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
+def pyfilter_route_config_new(
+    name: ffi.CData, name_length: int, config: ffi.CData, config_length: int
+) -> ffi.CData:
+    """Decode a per-route config; what is kept is the decoded value."""
+    filter_name = copied(name, name_length).decode("utf-8", "replace")
+    try:
+        return _keep(_config.load_route(filter_name, copied(config, config_length)))
+    except ConfigError as error:
+        log.error("%s", error)  # noqa: TRY400 (the message is complete; a traceback is noise)
+        return ffi.NULL
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_route_config_destroy(route_config: ffi.CData) -> None:
+    """Let go of a route's config."""
+    _live.discard(route_config)
+
+
+@ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
+def pyfilter_stream_new(config: ffi.CData, stream: ffi.CData, envoy: ffi.CData) -> ffi.CData:
+    """Make the Python side of a stream, on its worker."""
+    loaded = cast("_load.LoadedConfig", ffi.from_handle(config))
+    return _keep(Stream(EnvoyHost(stream, envoy), loaded.filter))
+
+
+@ffi.def_extern(error=-1, onerror=_seam_failed)
+def pyfilter_request_headers(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+    """``on_http_filter_request_headers``."""
+    return _stream(stream)._request_headers(end_of_stream)
+
+
+@ffi.def_extern(error=-1, onerror=_seam_failed)
+def pyfilter_request_body(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+    """``on_http_filter_request_body``."""
+    return _stream(stream)._request_body(end_of_stream)
+
+
+@ffi.def_extern(error=-1, onerror=_seam_failed)
+def pyfilter_request_trailers(stream: ffi.CData) -> int:
+    """``on_http_filter_request_trailers``."""
+    return _stream(stream)._request_trailers()
+
+
+@ffi.def_extern(error=-1, onerror=_seam_failed)
+def pyfilter_response_headers(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+    """``on_http_filter_response_headers``."""
+    return _stream(stream)._response_headers(end_of_stream)
+
+
+@ffi.def_extern(error=-1, onerror=_seam_failed)
+def pyfilter_response_body(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+    """``on_http_filter_response_body``."""
+    return _stream(stream)._response_body(end_of_stream)
+
+
+@ffi.def_extern(error=-1, onerror=_seam_failed)
+def pyfilter_response_trailers(stream: ffi.CData) -> int:
+    """``on_http_filter_response_trailers``."""
+    return _stream(stream)._response_trailers()
+
+
+@ffi.def_extern(error=0, onerror=_seam_failed)
+def pyfilter_local_reply(
+    stream: ffi.CData,
+    status: int,
+    details: ffi.CData,
+    details_length: int,
+    reset_imminent: bool,  # noqa: FBT001
+) -> int:
+    """``on_http_filter_local_reply``: somebody answers; it cannot be stopped here."""
+    return _stream(stream)._local_reply(status, copied(details, details_length), reset_imminent)
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_stream_complete(stream: ffi.CData) -> None:
+    """``on_http_filter_stream_complete``."""
+    _stream(stream)._stream_complete()
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_above_watermark(stream: ffi.CData) -> None:
+    """``on_http_filter_downstream_above_write_buffer_high_watermark``."""
+    _stream(stream)._above_high_watermark()
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_below_watermark(stream: ffi.CData) -> None:
+    """``on_http_filter_downstream_below_write_buffer_low_watermark``."""
+    _stream(stream)._below_low_watermark()
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_scheduled(stream: ffi.CData, event_id: int) -> None:
+    """``on_http_filter_scheduled``: another thread woke the stream."""
+    _stream(stream)._scheduled(event_id)
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_stream_destroy(stream: ffi.CData) -> None:
+    """``on_http_filter_destroy``; it can come inside a callback that the stream made."""
+    ended = _stream(stream)
+    _live.discard(stream)
+    ended._destroyed()
+    cast("EnvoyHost", ended._host).gone()
+
+
+install(lib, ffi)
+sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
