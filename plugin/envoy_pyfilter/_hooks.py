@@ -21,10 +21,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING, cast
 
-from envoy_pyfilter import _config, _load
-from envoy_pyfilter._abi import ffi, lib
-from envoy_pyfilter._callbacks import EnvoyHost, copied
-from envoy_pyfilter._log import install
+from envoy_pyfilter import _config
+from envoy_pyfilter._abi import ffi
+from envoy_pyfilter._callbacks import config as configs
+from envoy_pyfilter._callbacks.buffers import copied
+from envoy_pyfilter._callbacks.host import EnvoyHost
+from envoy_pyfilter._callbacks.log import install
 from envoy_pyfilter.errors import ConfigError
 from envoy_pyfilter.stream import Stream
 
@@ -60,7 +62,7 @@ def pyfilter_config_new(
     """Load a filter config into *out*; a bad one is refused with its reason in Envoy's log."""
     filter_name = copied(name, name_length).decode("utf-8", "replace")
     try:
-        loaded = _load.load(out, filter_name, copied(config, config_length))
+        loaded = configs.load(out, filter_name, copied(config, config_length))
     except ConfigError as error:
         log.error("%s", error)  # noqa: TRY400 (the message is complete; a traceback is noise)
         return False
@@ -71,7 +73,7 @@ def pyfilter_config_new(
 @ffi.def_extern(onerror=_seam_failed)
 def pyfilter_config_destroy(config: ffi.CData) -> None:
     """Tell the filter that its config ended."""
-    loaded = cast("_load.LoadedConfig", ffi.from_handle(config))
+    loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
     _live.discard(config)
     loaded.destroyed()
 
@@ -98,7 +100,7 @@ def pyfilter_route_config_destroy(route_config: ffi.CData) -> None:
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
 def pyfilter_stream_new(config: ffi.CData, stream: ffi.CData, envoy: ffi.CData) -> ffi.CData:
     """Make the Python side of a stream, on its worker."""
-    loaded = cast("_load.LoadedConfig", ffi.from_handle(config))
+    loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
     return _keep(Stream(EnvoyHost(stream, envoy), loaded.filter))
 
 
@@ -183,5 +185,5 @@ def pyfilter_stream_destroy(stream: ffi.CData) -> None:
     cast("EnvoyHost", ended._host).gone()
 
 
-install(lib, ffi)
+install()
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
