@@ -104,7 +104,8 @@ void pyfilter_reply_headers(pyfilter_stream *s,
                             size_t headers_length, bool end_of_stream);
 /* A paused request goes on: the request entry that waited is written. */
 void pyfilter_resume_request(pyfilter_stream *s);
-/* Counts a hook that raised and keeps its name for the record. hook: a name of crossing.h. */
+/* Counts a hook that raised and keeps its name for the record: the text lives as long as the process.
+ * Called inside a hook of the stream, whose host may be gone already. */
 void pyfilter_hook_failed(pyfilter_stream *s, const char *hook);
 
 #endif

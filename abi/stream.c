@@ -15,17 +15,15 @@
 
 enum { CONTINUE = 0, STOP = 1, STOP_NO_BUFFER = 3 };
 
-static void stream_free(pyfilter_stream *s) {
-  record_end(s);
-  free(s);
-}
-
 static void enter(pyfilter_stream *s) { s->depth++; }
 
+/* The outermost hook takes the memory of a stream whose host is gone. */
 static void leave(pyfilter_stream *s) {
   s->depth--;
   if (s->depth == 0 && s->envoy == NULL) {
-    stream_free(s);
+    record_end(s);
+    config_release(s->owner);
+    free(s);
   }
 }
 
@@ -53,6 +51,21 @@ static int settle(pyfilter_stream *s, int status, int stop) {
   return stop;
 }
 
+static void count_hook_errors(pyfilter_stream *s, uint64_t count) {
+  if (s->config->hook_errors != 0) {
+    (void)envoy_dynamic_module_callback_http_filter_increment_counter(
+        s->envoy, s->config->hook_errors, NULL, 0, count);
+  }
+}
+
+/* Counts failures of streams that were gone when they failed. */
+static void publish_hook_errors(pyfilter_stream *s) {
+  atomic_ullong *pending = &s->owner->pending_hook_errors;
+  if (atomic_load_explicit(pending, memory_order_relaxed) != 0) {
+    count_hook_errors(s, atomic_exchange(pending, 0));
+  }
+}
+
 /* After a verdict on the request: the entry is written once the request passes, and waits while
  * Python holds the request back. `status` is 0 exactly when it passes. */
 static void request_passes(pyfilter_stream *s, int status) {
@@ -63,19 +76,22 @@ static void request_passes(pyfilter_stream *s, int status) {
 }
 
 /* Never NULL: up to 1.39 Envoy would go on calling the hooks with it. */
-pyfilter_stream *stream_new(const pyfilter_config *config, void *envoy) {
+pyfilter_stream *stream_new(config *owner, void *envoy) {
   pyfilter_stream *s = calloc(1, sizeof *s);
   if (s == NULL) {
     abort();
   }
-  s->config = config;
+  s->owner = owner;
+  s->config = &owner->loaded;
   s->envoy = envoy;
   record_begin(s);
   return s;
 }
 
+/* Envoy lets go of the config next, so it is held until the stream leaves. */
 void stream_destroy(pyfilter_stream *s) {
   enter(s);
+  config_hold(s->owner);
   s->envoy = NULL;
   if (s->python != NULL) {
     pyfilter_stream_destroy(s->python);
@@ -177,6 +193,7 @@ void stream_complete(pyfilter_stream *s) {
   }
   if (s->envoy != NULL) {
     record_complete(s);
+    publish_hook_errors(s);
   }
   leave(s);
 }
@@ -231,11 +248,12 @@ void pyfilter_resume_request(pyfilter_stream *s) {
   envoy_dynamic_module_callback_http_filter_continue_decoding(s->envoy);
 }
 
-/* The counter belongs to the config; the name, static text, to the record. */
+/* A hook of the stream is on the stack, so the stream is there; its host may be gone. */
 void pyfilter_hook_failed(pyfilter_stream *s, const char *hook) {
   s->record.failed_hook = hook;
-  if (s->envoy != NULL && s->config->hook_errors != 0) {
-    (void)envoy_dynamic_module_callback_http_filter_increment_counter(
-        s->envoy, s->config->hook_errors, NULL, 0, 1);
+  if (s->envoy != NULL) {
+    count_hook_errors(s, 1);
+  } else {
+    atomic_fetch_add(&s->owner->pending_hook_errors, 1);
   }
 }

@@ -5,10 +5,12 @@
 #ifndef PYFILTER_STREAM_H
 #define PYFILTER_STREAM_H
 
+#include "config.h"
 #include "plan.h"
 
 struct pyfilter_stream {
-  const pyfilter_config *config;
+  config *owner;                 /* with Python's handle */
+  const pyfilter_config *config; /* what it loaded, the same address for short */
   void *envoy;    /* Envoy's side; NULL once it was destroyed */
   void *python;   /* handle of Python's side; NULL before the first crossing */
   unsigned depth; /* hooks of this stream that are on the stack */
@@ -16,7 +18,7 @@ struct pyfilter_stream {
   record record;
 };
 
-pyfilter_stream *stream_new(const pyfilter_config *config, void *envoy);
+pyfilter_stream *stream_new(config *owner, void *envoy);
 void stream_destroy(pyfilter_stream *s);
 
 int stream_request_headers(pyfilter_stream *s, bool end_of_stream);
