@@ -7,9 +7,9 @@
 #include "plan.h"
 
 /* Loads a filter config: Python does all of it, C keeps what the streams need. */
-config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
+filter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
                    envoy_dynamic_module_type_envoy_buffer text) {
-  config *made = calloc(1, sizeof *made);
+  filter_config *made = calloc(1, sizeof *made);
   if (made == NULL) {
     abort();
   }
@@ -24,7 +24,7 @@ config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
 
 /* Ends a config. Its streams are gone, so nobody records with it any more. Python goes first: it
  * still may want to write; the plan's sinks are emptied after that, without the GIL. */
-void config_destroy(config *c) {
+void config_destroy(filter_config *c) {
   pyfilter_config_destroy(c->loaded.python);
   if (c->loaded.plan != NULL) {
     plan_retire(c->loaded.plan);
@@ -32,9 +32,9 @@ void config_destroy(config *c) {
   config_release(c);
 }
 
-void config_hold(config *c) { atomic_fetch_add(&c->references, 1); }
+void config_hold(filter_config *c) { atomic_fetch_add(&c->references, 1); }
 
-void config_release(config *c) {
+void config_release(filter_config *c) {
   if (atomic_fetch_sub(&c->references, 1) == 1) {
     free(c);
   }

@@ -19,7 +19,7 @@ const void *HOOK(config_new)(void *envoy, TYPE(envoy_buffer) name, TYPE(envoy_bu
   return config_new(envoy, name, config);
 }
 
-void HOOK(config_destroy)(const void *config) { config_destroy((struct config *)config); }
+void HOOK(config_destroy)(const void *config) { config_destroy((filter_config *)config); }
 
 const void *HOOK(per_route_config_new)(TYPE(envoy_buffer) name, TYPE(envoy_buffer) config) {
   return route_config_new(name, config);
@@ -30,7 +30,7 @@ void HOOK(per_route_config_destroy)(const void *config) { route_config_destroy((
 /* A stream: on its worker, in this order. */
 
 const void *HOOK(new)(const void *config, void *envoy) {
-  return stream_new((struct config *)config, envoy);
+  return stream_new((filter_config *)config, envoy);
 }
 
 STATUS(request_headers) HOOK(request_headers)(void *envoy, const void *stream, bool end) {

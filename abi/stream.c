@@ -76,7 +76,7 @@ static void request_passes(pyfilter_stream *s, int status) {
 }
 
 /* Never NULL: up to 1.39 Envoy would go on calling the hooks with it. */
-pyfilter_stream *stream_new(config *owner, void *envoy) {
+pyfilter_stream *stream_new(filter_config *owner, void *envoy) {
   pyfilter_stream *s = calloc(1, sizeof *s);
   if (s == NULL) {
     abort();

@@ -9,7 +9,7 @@
 #include "plan.h"
 
 struct pyfilter_stream {
-  config *owner;                 /* with Python's handle */
+  filter_config *owner;          /* with Python's handle */
   const pyfilter_config *config; /* what it loaded, the same address for short */
   void *envoy;    /* Envoy's side; NULL once it was destroyed */
   void *python;   /* handle of Python's side; NULL before the first crossing */
@@ -18,7 +18,7 @@ struct pyfilter_stream {
   record record;
 };
 
-pyfilter_stream *stream_new(config *owner, void *envoy);
+pyfilter_stream *stream_new(filter_config *owner, void *envoy);
 void stream_destroy(pyfilter_stream *s);
 
 int stream_request_headers(pyfilter_stream *s, bool end_of_stream);
