@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Envoy's configuration as plain dicts: bootstrap, listener, routes, filters, access log.
+
+Nothing here starts anything; ``envoy.py`` does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+Dict = dict[str, Any]
+
+HERE = Path(__file__).parent
+_TYPE = "type.googleapis.com/envoy."
+
+# What Envoy's own access log says of each stream. It is the oracle: our entries are compared with
+# it, never the other way round. Keys are those of our entry where there is one for the value.
+ORACLE: dict[str, str] = {
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "start_time_unix_nano": "%START_TIME(%s%9f)%",
+    "protocol": "%PROTOCOL%",
+    "method": "%REQ(:METHOD)%",
+    "scheme": "%REQ(:SCHEME)%",
+    "authority": "%REQ(:AUTHORITY)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "route_name": "%ROUTE_NAME%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "grpc_status": "%GRPC_STATUS_NUMBER%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "duration_ms": "%DURATION%",
+}
+
+
+def typed(name: str, kind: str, **fields: Any) -> Dict:
+    """Give a named extension with its typed config; *kind* is the type below ``envoy.``."""
+    return {"name": name, "typed_config": {"@type": _TYPE + kind, **fields}}
+
+
+def struct(value: Dict) -> Dict:
+    """Wrap *value* as a ``google.protobuf.Struct`` in an Any."""
+    return {"@type": "type.googleapis.com/google.protobuf.Struct", "value": value}
+
+
+def module_config() -> Dict:
+    """Name our module as a user would."""
+    return {"name": "envoy_pyfilter", "do_not_close": True}
+
+
+def py_filter(name: str, config: Dict | None = None, *, raw: Dict | None = None) -> Dict:
+    """Our filter: *config* as a Struct, or *raw* as the whole ``filter_config`` Any."""
+    given = raw if raw is not None else None if config is None else struct(config)
+    return typed(
+        "envoy.filters.http.dynamic_modules",
+        "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        dynamic_module_config=module_config(),
+        filter_name=name,
+        **({} if given is None else {"filter_config": given}),
+    )
+
+
+def py_route(name: str, config: Dict) -> Dict:
+    """Our per-route config, for ``typed_per_filter_config``."""
+    return {
+        "envoy.filters.http.dynamic_modules": {
+            "@type": _TYPE
+            + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
+            "dynamic_module_config": module_config(),
+            "per_route_config_name": name,
+            "filter_config": struct(config),
+        }
+    }
+
+
+def header_mutation(*, response: dict[str, str]) -> Dict:
+    """Envoy's filter that overwrites response headers."""
+    changes = [
+        {
+            "append": {
+                "header": {"key": key, "value": value},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        }
+        for key, value in response.items()
+    ]
+    return typed(
+        "envoy.filters.http.header_mutation",
+        "extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"response_mutations": changes},
+    )
+
+
+def lua(source: str) -> Dict:
+    """Envoy's Lua filter with this source."""
+    return typed(
+        "envoy.filters.http.lua",
+        "extensions.filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": source},
+    )
+
+
+def buffer(limit: int) -> Dict:
+    """Envoy's filter that holds a request until its body is complete."""
+    return typed(
+        "envoy.filters.http.buffer",
+        "extensions.filters.http.buffer.v3.Buffer",
+        max_request_bytes=limit,
+    )
+
+
+def set_metadata(namespace: str, value: Dict) -> Dict:
+    """Envoy's filter that sets dynamic metadata."""
+    return typed(
+        "envoy.filters.http.set_metadata",
+        "extensions.filters.http.set_metadata.v3.Config",
+        metadata=[{"metadata_namespace": namespace, "value": value}],
+    )
+
+
+def router() -> Dict:
+    """Envoy's last filter."""
+    return typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
+
+
+def route(prefix: str = "/", **fields: Any) -> Dict:
+    """One route; to the upstream unless *fields* say otherwise."""
+    if not {"direct_response", "redirect", "route"} & fields.keys():
+        fields["route"] = {"cluster": "upstream", "timeout": "30s"}
+    return {"match": {"prefix": prefix}, **fields}
+
+
+def direct(prefix: str = "/", *, status: int = 200, body: str = "direct", **fields: Any) -> Dict:
+    """One route that Envoy answers itself."""
+    answer = {"status": status, "body": {"inline_string": body}}
+    return route(prefix, direct_response=answer, **fields)
+
+
+def file_log(path: Path, extra: dict[str, str] | None = None) -> Dict:
+    """Envoy's own access log: the oracle's fields and *extra* ones, as JSON lines."""
+    return typed(
+        "envoy.access_loggers.file",
+        "extensions.access_loggers.file.v3.FileAccessLog",
+        path=str(path),
+        log_format={"json_format": {**ORACLE, **(extra or {})}},
+    )
+
+
+def listener(
+    name: str,
+    *,
+    filters: list[Dict],
+    routes: list[Dict] | None = None,
+    access_log: list[Dict] | None = None,
+    http: Dict | None = None,
+    virtual_host: Dict | None = None,
+) -> Dict:
+    """
+    One listener on an ephemeral port of loopback that speaks HTTP/1.1 and HTTP/2.
+
+    *http* is merged into the connection manager, *virtual_host* into the only virtual host.
+    """
+    manager = typed(
+        "envoy.filters.network.http_connection_manager",
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        codec_type="AUTO",
+        http_protocol_options={"enable_trailers": True},
+        # The client's request id is the one that joins its answer, our entry and Envoy's line.
+        preserve_external_request_id=True,
+        route_config={
+            "name": name,
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": routes if routes is not None else [route()],
+                    **(virtual_host or {}),
+                }
+            ],
+        },
+        http_filters=[*filters, router()],
+        access_log=access_log or [],
+        **(http or {}),
+    )
+    return {
+        "@type": _TYPE + "config.listener.v3.Listener",
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def cluster(name: str, port: int, **fields: Any) -> Dict:
+    """Give a cluster of one host on loopback that gets the protocol that the client spoke."""
+    endpoint: Dict = {
+        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
+        "metadata": {"filter_metadata": {"e2e": {"of": "host"}}},
+    }
+    options = {
+        "use_downstream_protocol_config": {
+            "http_protocol_options": {"enable_trailers": True},
+            "http2_protocol_options": {},
+        }
+    }
+    return {
+        "name": name,
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
+                **options,
+            }
+        },
+        "metadata": {"filter_metadata": {"e2e": {"of": "cluster"}}},
+        **fields,
+    }
+
+
+def bootstrap(listeners_file: Path, clusters: list[Dict]) -> Dict:
+    """Give a bootstrap whose listeners come from a file that Envoy watches."""
+    return {
+        "node": {"id": "e2e", "cluster": "e2e"},
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "dynamic_resources": {"lds_config": {"path_config_source": {"path": str(listeners_file)}}},
+        "static_resources": {"clusters": clusters},
+    }
