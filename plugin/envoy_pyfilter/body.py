@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The body of a request or of a response, as far as it is here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ._host import BodyKind, Host
+
+
+class Holder(Protocol):
+    """
+    Whoever knows whether the filter itself holds a body back: the stream.
+    """
+
+    def _holds(self, *, request: bool) -> bool: ...
+
+
+class Body:
+    """
+    What of a body can be read and changed now.
+
+    In a body hook there is the chunk that was just received (``read``). What a filter holds back
+    with ``BUFFER`` or ``PAUSE`` is buffered by Envoy (``read_buffered``). ``complete`` is both:
+    all that this filter holds. ``drain``, ``append`` and ``replace`` work on that, too: on the
+    received chunk while the body streams by, on everything while the filter holds it.
+
+    Bytes that a filter behind this one buffers have passed already; they show in
+    ``read_buffered`` but are never part of ``complete``, nor changed.
+    """
+
+    __slots__ = ("_buffered", "_holder", "_host", "_received", "_request")
+
+    def __init__(self, host: Host, holder: Holder, *, request: bool) -> None:
+        """
+        Made by ``Stream``.
+        """
+        self._host = host
+        self._holder = holder
+        self._request = request
+        self._received = BodyKind.RECEIVED_REQUEST if request else BodyKind.RECEIVED_RESPONSE
+        self._buffered = BodyKind.BUFFERED_REQUEST if request else BodyKind.BUFFERED_RESPONSE
+
+    def read(self) -> bytes:
+        """
+        The chunk just received; empty outside a body hook (ABI: ``http_get_body_chunks``).
+        """
+        return self._host.read_body(self._received)
+
+    def read_buffered(self) -> bytes:
+        """
+        What Envoy has buffered of this body (ABI: ``http_get_body_chunks``).
+        """
+        return self._host.read_body(self._buffered)
+
+    @property
+    def size(self) -> int:
+        """
+        Bytes of the chunk just received (ABI: ``http_get_body_size``).
+        """
+        return self._host.body_size(self._received)
+
+    @property
+    def buffered_size(self) -> int:
+        """
+        Bytes that Envoy has buffered of this body (ABI: ``http_get_body_size``).
+        """
+        return self._host.body_size(self._buffered)
+
+    @property
+    def complete(self) -> bytes:
+        """
+        All bytes that this filter holds: those held back, then the chunk just received.
+
+        In the body hook with ``end_of_stream``, after ``BUFFER`` on all hooks before, it is the
+        whole body.
+        """
+        return b"".join(self._host.read_body(part) for part in self._parts())
+
+    def drain(self, size: int) -> None:
+        """
+        Remove *size* bytes from the front of ``complete`` (ABI: ``http_drain_body``).
+
+        Raises ``ValueError`` when there are fewer.
+        """
+        parts = [(part, self._host.body_size(part)) for part in self._parts()]
+        if not 0 <= size <= sum(length for _, length in parts):
+            raise ValueError(f"cannot drain {size} of {sum(length for _, length in parts)} bytes")
+        for part, length in parts:
+            taken = min(size, length)
+            if taken:
+                self._host.drain_body(part, taken)
+            size -= taken
+
+    def append(self, data: bytes) -> None:
+        """
+        Add *data* at the end of ``complete`` (ABI: ``http_append_body``).
+
+        Raises ``LookupError`` where there is no body to change.
+        """
+        if data and not self._host.append_body(self._parts()[-1], data):
+            raise LookupError("there is no body to change here")
+
+    def replace(self, data: bytes) -> None:
+        """
+        Put *data* in the place of ``complete``. A ``content-length`` header is the caller's.
+        """
+        for part in self._parts():
+            size = self._host.body_size(part)
+            if size:
+                self._host.drain_body(part, size)
+        self.append(data)
+
+    def __repr__(self) -> str:
+        """
+        Say which body, not what is in it.
+        """
+        return f"<Body: {'request' if self._request else 'response'}>"
+
+    def _parts(self) -> list[BodyKind]:
+        """
+        Where the bytes of ``complete`` lie, in order.
+
+        When the received bytes are the buffered ones they count once.
+        """
+        if not self._holder._holds(request=self._request):  # noqa: SLF001  the stream, our own
+            return [self._received]
+        if self._host.received_is_buffered(request=self._request):
+            return [self._received]
+        if self._host.body_size(self._received):
+            return [self._buffered, self._received]
+        return [self._buffered]

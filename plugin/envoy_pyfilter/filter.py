@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The class that users write: one instance for each filter config.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
+
+import msgspec
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .metrics import Metric
+    from .stream import Stream
+    from .verdict import LocalReply, Verdict
+
+
+_F = TypeVar("_F", bound="Filter")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    What every filter's config may hold; a filter's own ``Config`` extends it.
+
+    *instance* names the filter's stats and metadata (empty: the registered name, or the class's).
+    *on_error* says what happens to a stream whose hook raised. *python_path* lists folders that
+    are searched for modules first.
+    """
+
+    instance: str = ""
+    on_error: Literal["deny", "allow"] = "deny"
+    python_path: list[str] = []
+
+
+class Filter:
+    """
+    A filter: override the hooks that you need, leave the others alone.
+
+    One instance serves all streams of a filter config, on all workers, so what belongs to a stream
+    lives in ``Stream.data``. Hooks run on Envoy's worker: they must not block. A hook that is not
+    overridden costs nothing: Envoy's worker never enters Python for it.
+
+    Order of calls: request headers, request body (any number of times), request trailers, the
+    same of the response, stream complete. A local reply may come in between, and a stream may be
+    complete without any of the others.
+
+    Hooks return a verdict: ``PASS`` or ``None``, ``PAUSE``, ``BUFFER``, or a ``Reply``.
+    """
+
+    Config: ClassVar[type[Any]] = Config
+    """The type of the filter's config: ``Config`` or a subclass of it."""
+
+    RouteConfig: ClassVar[type[Any] | None] = None
+    """The type of its per-route config; ``None`` when there is none."""
+
+    config: Any
+    """The decoded config."""
+
+    _metric_ids: Mapping[Metric, int] = MappingProxyType({})
+    _instance: str = ""
+    _on_error: str = "deny"
+
+    def __new__(cls: type[_F], config: Any = None, *_: Any, **__: Any) -> _F:  # noqa: ANN401
+        """
+        Keep *config* even when a subclass does not call ``__init__`` of its base.
+        """
+        self = super().__new__(cls)
+        self.config = config
+        self._on_error = getattr(config, "on_error", "deny")
+        return self
+
+    def __init__(self, config: Any) -> None:  # noqa: ANN401  the subclass knows its own type
+        """
+        Keep *config*; called on Envoy's main thread while the config loads. May raise.
+        """
+        self.config = config
+
+    def on_request_headers(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
+        """
+        The request's headers came (ABI: ``on_http_filter_request_headers``).
+        """
+
+    def on_request_body(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
+        """
+        A chunk of the request's body came (ABI: ``on_http_filter_request_body``).
+        """
+
+    def on_request_trailers(self, stream: Stream) -> Verdict | None:
+        """
+        The request's trailers came (ABI: ``on_http_filter_request_trailers``).
+        """
+
+    def on_response_headers(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
+        """
+        The response's headers came (ABI: ``on_http_filter_response_headers``).
+        """
+
+    def on_response_body(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
+        """
+        A chunk of the response's body came (ABI: ``on_http_filter_response_body``).
+        """
+
+    def on_response_trailers(self, stream: Stream) -> Verdict | None:
+        """
+        The response's trailers came (ABI: ``on_http_filter_response_trailers``).
+        """
+
+    def on_local_reply(self, stream: Stream, reply: LocalReply) -> None:
+        """
+        Envoy or a filter, this one too, answers in the upstream's place.
+
+        It can be looked at, not changed (ABI: ``on_http_filter_local_reply``).
+        """
+
+    def on_stream_complete(self, stream: Stream) -> None:
+        """
+        The stream is over (ABI: ``on_http_filter_stream_complete``).
+
+        Access logs run after this hook, so what it writes into filter state and metadata is logged.
+        """
+
+    def on_downstream_above_high_watermark(self, stream: Stream) -> None:
+        """
+        The client reads too slowly (ABI: ``..._downstream_above_write_buffer_high_watermark``).
+        """
+
+    def on_downstream_below_low_watermark(self, stream: Stream) -> None:
+        """
+        The client has caught up (ABI: ``..._downstream_below_write_buffer_low_watermark``).
+        """
+
+    def on_config_destroy(self) -> None:
+        """
+        No stream of this config is left (ABI: ``on_http_filter_config_destroy``); on any thread.
+        """
+
+
+HOOKS: Final = (
+    "on_request_headers",
+    "on_request_body",
+    "on_request_trailers",
+    "on_response_headers",
+    "on_response_body",
+    "on_response_trailers",
+    "on_local_reply",
+    "on_stream_complete",
+    "on_downstream_above_high_watermark",
+    "on_downstream_below_low_watermark",
+)
+"""The hooks of a stream; a hook's place is its bit in the mask (WANT_* of services.h)."""
+
+
+def hooks_wanted(cls: type[Filter]) -> int:
+    """
+    The hooks that *cls* overrides, as a bit mask.
+
+    Raises ``ConfigError`` for a hook that cannot be called: no function, ``async``, or with other
+    parameters.
+    """
+    mask = 0
+    for bit, name in enumerate(HOOKS):
+        hook = getattr(cls, name)
+        if hook is not getattr(Filter, name):
+            _check_callable(cls, name, hook)
+            mask |= 1 << bit
+    return mask
+
+
+def _check_callable(cls: type[Filter], name: str, hook: object) -> None:
+    where = f"{cls.__qualname__}.{name}"
+    if not callable(hook):
+        raise ConfigError(f"{where}: expected a method, got {type(hook).__name__}")
+    if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook):
+        raise ConfigError(f"{where}: a hook is a plain method, not async and without yield")
+    expected = inspect.signature(getattr(Filter, name))
+    try:
+        own = inspect.signature(hook)
+    except ValueError:  # a builtin that does not tell
+        return
+    try:
+        own.bind(*expected.parameters)
+    except TypeError as error:
+        raise ConfigError(f"{where}: expected the parameters {expected}, got {own}") from error

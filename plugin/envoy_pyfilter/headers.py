@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A header map of a stream, as it is in Envoy now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeVar, overload
+
+from ._host import HeaderMap, Host
+from ._text import Text, header_name, header_value
+
+_T = TypeVar("_T")
+
+_LABELS: Final = {
+    HeaderMap.REQUEST_HEADERS: "request headers",
+    HeaderMap.REQUEST_TRAILERS: "request trailers",
+    HeaderMap.RESPONSE_HEADERS: "response headers",
+    HeaderMap.RESPONSE_TRAILERS: "response trailers",
+}
+
+
+class Headers:
+    """
+    One of a stream's four header maps.
+
+    Names go in as ``str`` or ``bytes`` in any case and come out as lower-case ``bytes``. Values go
+    in as ``bytes`` or ``str`` (Latin-1) and come out as ``bytes``. Pseudo headers (``:path``) are
+    headers like others. A map that the stream does not have (yet) is empty and cannot be changed.
+
+    The first read in a hook fetches the whole map (ABI: ``http_get_headers``); reads after that
+    ask nobody until the map is changed or the hook returns.
+    """
+
+    __slots__ = ("_host", "_index", "_map", "_pairs")
+
+    def __init__(self, host: Host, header_map: HeaderMap) -> None:
+        """
+        Made by ``Stream``.
+        """
+        self._host = host
+        self._map = header_map
+        self._pairs: list[tuple[bytes, bytes]] | None = None
+        self._index: dict[bytes, list[bytes]] | None = None
+
+    @overload
+    def get(self, name: Text) -> bytes | None: ...
+    @overload
+    def get(self, name: Text, default: _T) -> bytes | _T: ...
+    def get(self, name: Text, default: _T | None = None) -> bytes | _T | None:
+        """
+        The first value of *name*, or *default*.
+        """
+        values = self._values().get(header_name(name))
+        return values[0] if values else default
+
+    def get_all(self, name: Text) -> list[bytes]:
+        """
+        All values of *name*, in order; empty when there is none.
+        """
+        return list(self._values().get(header_name(name), ()))
+
+    def set(self, name: Text, value: Text) -> None:
+        """
+        Replace all values of *name* by one (ABI: ``http_set_header``).
+
+        Raises ``LookupError`` when the stream has no such map, ``ValueError`` for a bad name or
+        value.
+        """
+        self._change(self._host.set_header(self._map, header_name(name), header_value(value)))
+
+    def add(self, name: Text, value: Text) -> None:
+        """
+        Append a value, keeping those that are there (ABI: ``http_add_header``). Raises as ``set``.
+        """
+        self._change(self._host.add_header(self._map, header_name(name), header_value(value)))
+
+    def remove(self, name: Text) -> None:
+        """
+        Remove all values of *name*, if there are any (ABI: ``http_set_header`` without a value).
+        """
+        self._host.remove_header(self._map, header_name(name))
+        self._forget()
+
+    def items(self) -> list[tuple[bytes, bytes]]:
+        """
+        All pairs of name and value, in Envoy's order.
+        """
+        return list(self._read())
+
+    def __getitem__(self, name: Text) -> bytes:
+        """
+        The first value of *name*; ``KeyError`` when there is none.
+        """
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        """
+        Whether *name* has a value.
+        """
+        return isinstance(name, (str, bytes)) and header_name(name) in self._values()
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """
+        Pairs of name and value, as they were when the iteration began.
+        """
+        return iter(self.items())
+
+    def __len__(self) -> int:
+        """
+        Number of pairs.
+        """
+        return len(self._read())
+
+    def __repr__(self) -> str:
+        """
+        Name the map, not its content: headers hold secrets, and logs show this.
+        """
+        return f"<Headers: {_LABELS[self._map]}>"
+
+    def _read(self) -> list[tuple[bytes, bytes]]:
+        if self._pairs is None:
+            self._pairs = self._host.headers(self._map)
+        return self._pairs
+
+    def _values(self) -> dict[bytes, list[bytes]]:
+        if self._index is None:
+            index: dict[bytes, list[bytes]] = {}
+            for name, value in self._read():
+                index.setdefault(name, []).append(value)
+            self._index = index
+        return self._index
+
+    def _change(self, done: bool) -> None:  # noqa: FBT001  the host's answer
+        self._forget()
+        if not done:
+            raise LookupError(f"the stream has no {_LABELS[self._map]} to change")
+
+    def _forget(self) -> None:
+        self._pairs = self._index = None

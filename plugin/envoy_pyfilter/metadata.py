@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What Envoy and its filters tell each other about a stream: metadata and filter state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+from ._host import Host, MetadataSource, MetadataValue
+from ._text import Text, utf8
+
+SettableValue: TypeAlias = str | float | bool | Sequence[str] | Sequence[float] | Sequence[bool]
+
+
+class Metadata:
+    """
+    Metadata of a route, a cluster or an upstream host; read only.
+
+    Values are ``str``, ``float``, ``bool`` or a list of one of these; anything deeper is ``None``.
+    """
+
+    __slots__ = ("_host", "_source")
+
+    def __init__(self, host: Host, source: MetadataSource) -> None:
+        """
+        Made by ``Stream``.
+        """
+        self._host = host
+        self._source = source
+
+    def get(self, namespace: str, key: str) -> MetadataValue | None:
+        """
+        One value, or ``None`` (ABI: ``http_get_metadata_string`` and its kin).
+        """
+        return self._host.metadata(self._source, namespace, key)
+
+    def keys(self, namespace: str) -> list[str]:
+        """
+        The keys of *namespace* (ABI: ``http_get_metadata_keys``).
+        """
+        return self._host.metadata_keys(self._source, namespace)
+
+    def namespaces(self) -> list[str]:
+        """
+        All namespaces (ABI: ``http_get_metadata_namespaces``).
+        """
+        return self._host.metadata_namespaces(self._source)
+
+
+class DynamicMetadata(Metadata):
+    """
+    The stream's own metadata, which filters write and access logs read.
+    """
+
+    __slots__ = ()
+
+    def set(self, namespace: str, key: str, value: SettableValue) -> None:
+        """
+        Set *key* (ABI: ``http_set_dynamic_metadata_string`` and its kin).
+
+        Numbers become doubles. A list's items are of one type; they are appended to the list that
+        is there (ABI: ``http_add_dynamic_metadata_list_string`` and its kin). Raises ``TypeError``
+        for other values, ``LookupError`` when Envoy refuses.
+        """
+        if not self._host.set_metadata(namespace, key, _checked(value)):
+            raise LookupError(f"Envoy refused the metadata {namespace}.{key}")
+
+
+class FilterState:
+    """
+    Bytes that filters share under a name, until the stream ends.
+
+    Keys and values may be ``str`` (UTF-8); values come back as ``bytes``. Access logs print them
+    with ``%FILTER_STATE(key:PLAIN)%``.
+    """
+
+    __slots__ = ("_host",)
+
+    def __init__(self, host: Host) -> None:
+        """
+        Made by ``Stream``.
+        """
+        self._host = host
+
+    def get(self, key: Text) -> bytes | None:
+        """
+        The value, or ``None`` (ABI: ``http_get_filter_state_bytes``).
+        """
+        return self._host.filter_state(utf8(key))
+
+    def set(self, key: Text, value: Text) -> None:
+        """
+        Write a value (ABI: ``http_set_filter_state_bytes``).
+
+        Raises ``LookupError`` when Envoy refuses: the key belongs to something else.
+        """
+        if not self._host.set_filter_state(utf8(key), utf8(value)):
+            raise LookupError(f"Envoy refused the filter state {key!r}")
+
+    def __getitem__(self, key: Text) -> bytes:
+        """
+        The value; ``KeyError`` when there is none.
+        """
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Text, value: Text) -> None:
+        """
+        As ``set``.
+        """
+        self.set(key, value)
+
+    def __contains__(self, key: object) -> bool:
+        """
+        Whether *key* has a value.
+        """
+        return isinstance(key, (str, bytes)) and self.get(key) is not None
+
+
+def _checked(value: SettableValue) -> MetadataValue:
+    if isinstance(value, (list, tuple)):
+        items = [_scalar(item) for item in value]
+        if len({type(item) for item in items}) > 1:
+            raise TypeError("the items of a metadata list must be of one type")
+        return cast("MetadataValue", items)
+    return _scalar(value)
+
+
+def _scalar(value: object) -> str | float | bool:
+    if isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, (int, float)):
+        return float(value)
+    raise TypeError(
+        f"metadata must be str, number, bool or a list of these, got {type(value).__name__}"
+    )

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Metrics that Envoy counts for a filter, declared on its class.
+
+A metric ``Counter("denied")`` of an instance ``limits`` is the stat ``limits.denied``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from ._text import Text, utf8
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .filter import Filter
+    from .stream import Stream
+
+RESERVED: Final = frozenset(
+    {
+        "entries_request",
+        "entries_denied",
+        "entries_response",
+        "dropped_ring_full",
+        "dropped_too_large",
+        "dropped_sink",
+        "sink_errors",
+        "state_conflicts",
+        "hook_errors",
+    }
+)
+"""Stats that the package itself keeps under the instance's name."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+_LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESULTS: Final = {1: "no such metric", 2: "wrong labels", 3: "metrics are frozen"}
+_UINT64_END: Final = 1 << 64
+
+
+class Metric:
+    """
+    A metric of a filter's class; use ``Counter``, ``Gauge`` or ``Histogram``.
+
+    *name* and *labels* are what Envoy and Prometheus show; ``ValueError`` for names that they
+    cannot. Envoy defines metrics while a config loads (ABI: ``http_filter_config_define_counter``
+    and its kin), so they are class attributes.
+    """
+
+    kind: ClassVar[str]
+    __slots__ = ("labels", "name")
+
+    def __init__(self, name: str, labels: tuple[str, ...] = ()) -> None:
+        """
+        Declare the metric.
+        """
+        if _NAME.fullmatch(name) is None:
+            raise ValueError(f"not a metric name: {name!r}")
+        for label in labels:
+            if _LABEL.fullmatch(label) is None:
+                raise ValueError(f"metric {name}: not a label name: {label!r}")
+        self.name = name
+        self.labels = tuple(labels)
+
+    def __repr__(self) -> str:
+        """
+        As it was declared.
+        """
+        return f"{type(self).__name__}({self.name!r}, labels={self.labels!r})"
+
+    def _change(
+        self,
+        stream: Stream,
+        change: str,
+        value: int,
+        labels: tuple[Text, ...],
+        named: dict[str, Text],
+    ) -> None:
+        if not isinstance(value, int):
+            raise TypeError(f"metric {self.name}: value must be int, got {type(value).__name__}")
+        if not 0 <= value < _UINT64_END:
+            raise ValueError(f"metric {self.name}: value must be 0 or more, got {value}")
+        metric = stream.filter._metric_ids.get(self)  # noqa: SLF001  filled when the config loads
+        if metric is None:
+            raise LookupError(f"metric {self.name} is not declared on the stream's filter class")
+        ordered = self._ordered(labels, named)
+        result = stream._host.change_metric(change, metric, ordered, int(value))  # noqa: SLF001
+        if result:
+            raise LookupError(f"metric {self.name}: {_RESULTS.get(result, result)}")
+
+    def _ordered(self, labels: tuple[Text, ...], named: dict[str, Text]) -> list[bytes]:
+        rest = self.labels[len(labels) :]
+        if len(labels) > len(self.labels) or set(named) != set(rest):
+            raise TypeError(f"metric {self.name} needs the labels {self.labels!r}")
+        return [utf8(value) for value in (*labels, *(named[label] for label in rest))]
+
+
+class Counter(Metric):
+    """
+    A number that only grows.
+    """
+
+    kind = "counter"
+    __slots__ = ()
+
+    def add(self, stream: Stream, value: int = 1, /, *labels: Text, **named: Text) -> None:
+        """
+        Add *value* (ABI: ``http_filter_increment_counter``).
+
+        Label values stand in the declared order or are named.
+        """
+        self._change(stream, "counter_add", value, labels, named)
+
+
+class Gauge(Metric):
+    """
+    A number that goes up and down, never below 0.
+    """
+
+    kind = "gauge"
+    __slots__ = ()
+
+    def set(self, stream: Stream, value: int, /, *labels: Text, **named: Text) -> None:
+        """
+        Set it (ABI: ``http_filter_set_gauge``).
+        """
+        self._change(stream, "gauge_set", value, labels, named)
+
+    def add(self, stream: Stream, value: int = 1, /, *labels: Text, **named: Text) -> None:
+        """
+        Add *value* (ABI: ``http_filter_increment_gauge``).
+        """
+        self._change(stream, "gauge_add", value, labels, named)
+
+    def sub(self, stream: Stream, value: int = 1, /, *labels: Text, **named: Text) -> None:
+        """
+        Subtract *value* (ABI: ``http_filter_decrement_gauge``).
+        """
+        self._change(stream, "gauge_sub", value, labels, named)
+
+
+class Histogram(Metric):
+    """
+    The distribution of a number without a unit.
+    """
+
+    kind = "histogram"
+    __slots__ = ()
+
+    def record(self, stream: Stream, value: int, /, *labels: Text, **named: Text) -> None:
+        """
+        Record one value (ABI: ``http_filter_record_histogram_value``).
+        """
+        self._change(stream, "histogram_record", value, labels, named)
+
+
+def declared(cls: type[Filter]) -> list[Metric]:
+    """
+    The metrics of a filter's class and of its bases, base classes first.
+
+    Raises ``ConfigError`` for a name that is declared twice or that the package keeps itself.
+    """
+    attributes: dict[str, object] = {}
+    for base in reversed(cls.__mro__):
+        attributes.update(vars(base))
+    metrics: dict[str, Metric] = {}
+    for value in attributes.values():
+        if not isinstance(value, Metric) or metrics.get(value.name) is value:
+            continue
+        if value.name in RESERVED:
+            raise ConfigError(f"{cls.__qualname__}: the metric name {value.name} is taken")
+        if value.name in metrics:
+            raise ConfigError(f"{cls.__qualname__}: two metrics are named {value.name}")
+        metrics[value.name] = value
+    return list(metrics.values())
