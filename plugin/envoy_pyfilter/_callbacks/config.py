@@ -7,6 +7,7 @@ Envoy takes definitions of metrics only while the config loads, on the main thre
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from envoy_pyfilter.sinks import PythonSink
 if TYPE_CHECKING:
     from envoy_pyfilter.filter import Filter
     from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
+
+log = logging.getLogger("envoy_pyfilter")
 
 _DEFINE = {
     "counter": lib.envoy_dynamic_module_callback_http_filter_config_define_counter,
@@ -54,7 +57,10 @@ class LoadedConfig:
 
     def destroyed(self) -> None:
         """Tell the filter; its sinks end by themselves once C has let go of them."""
-        self.filter._config_destroyed()
+        try:
+            self.filter.on_config_destroy()
+        except BaseException:  # SystemExit included: user code never ends Envoy
+            log.exception("on_config_destroy of %s raised", type(self.filter).__qualname__)
 
 
 def load(out: ffi.CData, filter_name: str, config: bytes) -> LoadedConfig:
@@ -62,9 +68,11 @@ def load(out: ffi.CData, filter_name: str, config: bytes) -> LoadedConfig:
     validating = bool(lib.envoy_dynamic_module_callback_is_validation_mode())
     loaded = _config.load(filter_name, config, validating=validating)
     prefix = loaded.instance
-    for metric in declared(type(loaded.filter)):
-        number = _define(out.envoy, metric.kind, f"{prefix}.{metric.name}", metric.labels)
-        loaded.filter._metric_ids[metric] = number
+    loaded.filter._instance = prefix
+    loaded.filter._metric_ids = {
+        metric: _define(out.envoy, metric.kind, f"{prefix}.{metric.name}", metric.labels)
+        for metric in declared(type(loaded.filter))
+    }
     out.hook_errors = _define(out.envoy, "counter", f"{prefix}.hook_errors", ())
     out.wants = hooks_wanted(type(loaded.filter))
     result = LoadedConfig(loaded.filter)

@@ -330,36 +330,6 @@ class EnvoyHost:
         lib.pyfilter_hook_failed(self._stream, name)
 
 
-_METRIC_CALLS[kind]
-        return int(call(self._live(), metric, lent_list(labels), len(labels), value))
-
-    def worker_index(self) -> int:
-        """Which worker."""
-        return int(lib.envoy_dynamic_module_callback_http_filter_get_worker_index(self._live()))
-
-    def route_config(self) -> object | None:
-        """The most specific per-route config."""
-        handle = lib.envoy_dynamic_module_callback_get_most_specific_route_config(self._live())
-        return None if handle == ffi.NULL else cast("object", ffi.from_handle(_mutable(handle)))
-
-    def scheduler(self) -> Scheduler:
-        """Make a scheduler handle."""
-        return EnvoyScheduler(self._live())
-
-    def note(self, kind: NoteKind, key: bytes, text: bytes, json: bytes) -> None:
-        """Keep a note; C copies it."""
-        self._live()
-        lib.pyfilter_record_note(
-            self._stream, kind, key, len(key), text, len(text), json, len(json)
-        )
-
-    def hook_failed(self, hook: str) -> None:
-        """Count a hook that raised, also on a stream that Envoy has destroyed meanwhile."""
-        if self._envoy is not None:
-            name = _HOOK_NAMES.setdefault(hook, ffi.new("char[]", hook.encode()))
-            lib.pyfilter_hook_failed(self._stream, name)
-
-
 _METRIC_CALLS = {
     "counter_add": lib.envoy_dynamic_module_callback_http_filter_increment_counter,
     "gauge_add": lib.envoy_dynamic_module_callback_http_filter_increment_gauge,
