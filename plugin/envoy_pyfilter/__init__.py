@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Filters for a stock Envoy, written in Python.
-"""
+"""Filters for a stock Envoy, written in Python."""
 
 from __future__ import annotations
 

@@ -20,16 +20,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ._host import HeaderMap, Host
 from ._mailbox import Mailbox, Task
 from ._text import HeaderPairs, header_pairs
-from .body import Body
 from .errors import PyFilterError, StreamGone
-from .headers import Headers
 from .verdict import (
     BUFFER,
     PASS,
@@ -46,6 +43,9 @@ from .verdict import (
 )
 
 if TYPE_CHECKING:
+    from .body import Body
+    from .headers import Headers
+    from collections.abc import Callable
     from .filter import Filter
     from .stream import Stream
 
@@ -64,9 +64,7 @@ _CREATING: Final = threading.Lock()  # guards the making of a mailbox, nothing e
 
 
 class Step(NamedTuple):
-    """
-    A hook's name, its side of the stream, and Envoy's statuses for what can come out of it.
-    """
+    """A hook's name, its side of the stream, and Envoy's statuses for what can come out of it."""
 
     hook: str
     side: int
@@ -108,9 +106,7 @@ _SCHEDULED: Final = Step("run_on_worker", 0, 0, 0, 0)
 
 
 class Flow:
-    """
-    The half of ``Stream`` that the proxy drives; its methods are not for filters.
-    """
+    """The half of ``Stream`` that the proxy drives; its methods are not for filters."""
 
     __slots__ = (
         "_answered",
@@ -131,10 +127,8 @@ class Flow:
         "_resumed",
     )
 
-    def __init__(self, host: Host, filter: Filter) -> None:  # noqa: A002  the word for it
-        """
-        Made by ``_hooks`` (or a test) for each stream.
-        """
+    def __init__(self, host: Host, filter: Filter) -> None:
+        """Made by ``_hooks`` (or a test) for each stream."""
         self._host = host
         self._filter = filter
         self._depth = 0  # hooks on the stack
@@ -154,25 +148,25 @@ class Flow:
 
     # --- what _hooks.py calls ---
 
-    def _request_headers(self, end: bool) -> int:  # noqa: FBT001
+    def _request_headers(self, end: bool) -> int:
         return self._run(_REQUEST_HEADERS, self._filter.on_request_headers, end)
 
-    def _request_body(self, end: bool) -> int:  # noqa: FBT001
+    def _request_body(self, end: bool) -> int:
         return self._run(_REQUEST_BODY, self._filter.on_request_body, end)
 
     def _request_trailers(self) -> int:
         return self._run(_REQUEST_TRAILERS, self._filter.on_request_trailers)
 
-    def _response_headers(self, end: bool) -> int:  # noqa: FBT001
+    def _response_headers(self, end: bool) -> int:
         return self._run(_RESPONSE_HEADERS, self._filter.on_response_headers, end)
 
-    def _response_body(self, end: bool) -> int:  # noqa: FBT001
+    def _response_body(self, end: bool) -> int:
         return self._run(_RESPONSE_BODY, self._filter.on_response_body, end)
 
     def _response_trailers(self) -> int:
         return self._run(_RESPONSE_TRAILERS, self._filter.on_response_trailers)
 
-    def _local_reply(self, status: int, details: bytes, reset_imminent: bool) -> int:  # noqa: FBT001
+    def _local_reply(self, status: int, details: bytes, reset_imminent: bool) -> int:
         reply = LocalReply(
             status=status, details=details.decode("latin-1"), reset_imminent=reset_imminent
         )
@@ -194,7 +188,7 @@ class Flow:
             "on_downstream_below_low_watermark", self._filter.on_downstream_below_low_watermark
         )
 
-    def _scheduled(self, event_id: int) -> None:  # noqa: ARG002  one kind of event only
+    def _scheduled(self, event_id: int) -> None:
         mailbox = self._mailbox
         if mailbox is None:
             return
@@ -220,24 +214,22 @@ class Flow:
         try:
             verdict = hook(self, *end)
             return self._settle(step, verdict, end != (False,))
-        except BaseException as error:  # noqa: BLE001  nothing a filter raises may end Envoy
+        except BaseException as error:
             return self._fail(step, error)
         finally:
             self._resumed &= ~step.side
             self._leave(outer)
 
     def _notify(self, name: str, hook: Callable[..., object], *event: object) -> bool:
-        """
-        Run a hook that decides nothing; false when the stream has failed.
-        """
+        """Run a hook that decides nothing; false when the stream has failed."""
         if self._failed:
             return False
         outer = self._enter(0)
         try:
             result = hook(self, *event)
             if result is not None and result is not PASS:
-                raise TypeError(_unexpected(name, result, "None"))
-        except BaseException as error:  # noqa: BLE001
+                raise _unexpected(name, result, "None")
+        except BaseException as error:
             self._note_failure(name, error)
         finally:
             self._leave(outer)
@@ -247,7 +239,7 @@ class Flow:
         outer = self._enter(0)
         try:
             task.run(cast("Stream", self))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._fail(_SCHEDULED, error)
         finally:
             self._leave(outer)
@@ -271,18 +263,14 @@ class Flow:
                 mailbox.close()
 
     def _forget(self) -> None:
-        """
-        Others may have changed the headers: the next read asks the proxy.
-        """
+        """Others may have changed the headers: the next read asks the proxy."""
         for headers in self._maps.values():
-            headers._forget()  # noqa: SLF001
+            headers._forget()
 
     # --- verdicts ---
 
     def _early(self, step: Step) -> int | None:
-        """
-        The status of a hook that the filter is not asked about; ``None``: ask it.
-        """
+        """Return the status of a hook that the filter is not asked about; ``None``: ask it."""
         if self._answered and step.side == RESPONSE:
             return 0  # our own reply on its way out (1.38 shows us a streamed one)
         if self._answered == _ANSWERED:
@@ -291,22 +279,20 @@ class Flow:
             return None
         return self._follow_policy(step)
 
-    def _settle(self, step: Step, verdict: object, end: bool) -> int:  # noqa: FBT001
+    def _settle(self, step: Step, verdict: object, end: bool) -> int:
         if self._failed:  # in a hook that ran within this one
             return self._follow_policy(step)
         if isinstance(verdict, Reply):
             self._answer(verdict)
             return step.stop
         if verdict is not None and not isinstance(verdict, Decision):
-            raise TypeError(_unexpected(step.hook, verdict, "None, PASS, PAUSE, BUFFER or a Reply"))
+            raise _unexpected(step.hook, verdict, "None, PASS, PAUSE, BUFFER or a Reply")
         if self._answered or self._gone:
             return step.stop
         return self._hold(step, verdict, end)
 
-    def _hold(self, step: Step, verdict: Decision | None, end: bool) -> int:  # noqa: FBT001
-        """
-        The status of a verdict that is no reply. A pause ends by resume alone.
-        """
+    def _hold(self, step: Step, verdict: Decision | None, end: bool) -> int:
+        """Return the status of a verdict that is no reply. A pause ends by resume alone."""
         side = step.side
         if self._resumed & side:
             self._paused &= ~side
@@ -323,9 +309,7 @@ class Flow:
         return 0
 
     def _holds(self, *, request: bool) -> bool:
-        """
-        Whether this filter holds that side's body back.
-        """
+        """Whether this filter holds that side's body back."""
         return bool((self._paused | self._buffering) & (REQUEST if request else RESPONSE))
 
     # --- failures ---
@@ -350,17 +334,15 @@ class Flow:
         _log_quietly(logging.ERROR, "%s of %s raised", hook, self._filter, error)
         try:
             self._host.hook_failed(hook)
-        except BaseException as problem:  # noqa: BLE001
+        except BaseException as problem:
             _log_quietly(logging.DEBUG, "%s of %s: %s", hook, self._filter, problem)
         return True
 
     def _denies(self) -> bool:
-        return self._filter._on_error != "allow"  # noqa: SLF001
+        return self._filter._on_error != "allow"
 
     def _follow_policy(self, step: Step) -> int:
-        """
-        What ``on_error`` says about a failed stream at this step.
-        """
+        """Do what ``on_error`` says about a failed stream at this step."""
         if self._gone or self._complete or self._answered == _ANSWERED:
             return step.stop
         if self._answered == _STREAMING:  # nobody will end that reply
@@ -375,7 +357,7 @@ class Flow:
     def _deny(self) -> None:
         try:
             self._answer(Reply(500, details="python_filter_failed"))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             _log_quietly(logging.DEBUG, "%s of %s: %s", "reply", self._filter, error)
             self._abandon()
 
@@ -383,13 +365,11 @@ class Flow:
         self._answered = _ANSWERED
         try:
             self._host.reset(ResetReason.LOCAL_RESET, b"python_filter_failed")
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             _log_quietly(logging.DEBUG, "%s of %s: %s", "reset", self._filter, error)
 
     def _let_go(self, side: int) -> None:
-        """
-        The filter is out: what it held goes on. *side* does so by the hook's status.
-        """
+        """Let go of what the filter held; *side* goes on by the hook's status."""
         held = (self._paused | self._buffering) & ~(side | self._inside)
         self._paused = self._buffering = 0
         if self._complete or self._let_through:
@@ -399,7 +379,7 @@ class Flow:
                 self._host.resume_request()
             if held & RESPONSE:
                 self._host.resume_response()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             _log_quietly(logging.DEBUG, "%s of %s: %s", "resume", self._filter, error)
 
     # --- answers ---
@@ -511,25 +491,21 @@ def _body_of(reply: Reply) -> bytes:
 
 
 def _details(text: str) -> bytes:
-    """
-    Response code details: Envoy wants them without blanks.
-    """
+    """Response code details: Envoy wants them without blanks."""
     return "_".join(text.split()).encode("utf-8", "replace")
 
 
-def _unexpected(hook: str, result: object, expected: str) -> str:
-    return f"{hook} must return {expected}, got {type(result).__name__}"
+def _unexpected(hook: str, result: object, expected: str) -> TypeError:
+    return TypeError(f"{hook} must return {expected}, got {type(result).__name__}")
 
 
 def _log_quietly(level: int, message: str, hook: str, owner: Filter, error: BaseException) -> None:
-    """
-    Log, whatever happens: a log that fails must not fail the stream a second time.
-    """
+    """Log, whatever happens: a log that fails must not fail the stream a second time."""
     try:
         name = type(owner).__qualname__
         if level >= logging.ERROR:
             log.log(level, message, hook, name, exc_info=error)
         else:
             log.log(level, message, hook, name, error)
-    except BaseException:  # noqa: BLE001, S110  nowhere left to tell
+    except BaseException:
         pass

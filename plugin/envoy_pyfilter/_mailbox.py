@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The way from other threads to a stream's worker.
-"""
+"""The way from other threads to a stream's worker."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import StreamGone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ._host import Scheduler
     from .stream import Stream
 
 
 class Task(NamedTuple):
-    """
-    Something to do on the worker.
-    """
+    """Something to do on the worker."""
 
     run: Callable[[Stream], object]
     of_user: bool  # never run for a stream that has failed
@@ -36,9 +32,7 @@ class Mailbox:
     __slots__ = ("_closed", "_lock", "_scheduler", "_tasks")
 
     def __init__(self) -> None:
-        """
-        Start without a scheduler: tasks wait.
-        """
+        """Start without a scheduler: tasks wait."""
         self._lock = threading.Lock()
         self._tasks: list[Task] = []
         self._scheduler: Scheduler | None = None
@@ -46,16 +40,12 @@ class Mailbox:
 
     @property
     def attached(self) -> bool:
-        """
-        Whether tasks can wake the worker.
-        """
+        """Whether tasks can wake the worker."""
         return self._scheduler is not None
 
     @property
     def waiting(self) -> bool:
-        """
-        Whether there are tasks that nobody was woken for.
-        """
+        """Whether there are tasks that nobody was woken for."""
         return bool(self._tasks) and self._scheduler is None
 
     def put(self, task: Task) -> None:
@@ -72,9 +62,7 @@ class Mailbox:
                 self._scheduler.commit(0)
 
     def withdraw(self, task: Task) -> bool:
-        """
-        Take a task back; false when it is no longer there.
-        """
+        """Take a task back; false when it is no longer there."""
         with self._lock:
             for index, other in enumerate(self._tasks):
                 if other is task:
@@ -83,26 +71,20 @@ class Mailbox:
             return False
 
     def attach(self, scheduler: Scheduler) -> None:
-        """
-        From now on tasks wake the worker; those that wait do so at once.
-        """
+        """From now on tasks wake the worker; those that wait do so at once."""
         with self._lock:
             self._scheduler = scheduler
             if self._tasks:
                 scheduler.commit(0)
 
     def take(self) -> list[Task]:
-        """
-        All tasks, oldest first; on the worker.
-        """
+        """All tasks, oldest first; on the worker."""
         with self._lock:
             tasks, self._tasks = self._tasks, []
             return tasks
 
     def close(self) -> None:
-        """
-        The stream has ended: give the scheduler back, drop what waits.
-        """
+        """Give the scheduler back and drop what waits: the stream has ended."""
         with self._lock:
             self._closed = True
             self._tasks = []

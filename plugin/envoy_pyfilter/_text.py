@@ -21,7 +21,7 @@ _FORBIDDEN: Final = re.compile(rb"[\x00\r\n]")
 
 def header_name(name: Text) -> bytes:
     """
-    A header's name in lower case.
+    Return a header's name in lower case.
 
     Raises ``ValueError`` when *name* is no header name (RFC 9110 token, or a pseudo header).
     """
@@ -35,7 +35,7 @@ def header_name(name: Text) -> bytes:
 
 def header_value(value: Text) -> bytes:
     """
-    A header's value; ``str`` is encoded as Latin-1.
+    Return a header's value; ``str`` is encoded as Latin-1.
 
     Raises ``ValueError`` for NUL, CR and LF, which would end the header.
     """
@@ -47,9 +47,7 @@ def header_value(value: Text) -> bytes:
 
 
 def header_pairs(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
-    """
-    Headers for a message of our own; ``ValueError`` for pseudo headers, which have arguments.
-    """
+    """Headers for a message of our own; ``ValueError`` for pseudo headers, which have arguments."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     encoded = [(header_name(name), header_value(value)) for name, value in pairs]
     for name, _ in encoded:
@@ -59,9 +57,7 @@ def header_pairs(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
 
 
 def utf8(text: Text) -> bytes:
-    """
-    Bytes as they are, ``str`` as UTF-8 (what cannot be encoded becomes ``?``).
-    """
+    """Bytes as they are, ``str`` as UTF-8 (what cannot be encoded becomes ``?``)."""
     if isinstance(text, str):
         return text.encode("utf-8", "replace")
     return bytes(text)

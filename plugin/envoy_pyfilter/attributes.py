@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Envoy's attributes, by the dotted names that its documentation gives them.
-"""
+"""Envoy's attributes, by the dotted names that its documentation gives them."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, TYPE_CHECKING
 
-from ._host import Host
+
+if TYPE_CHECKING:
+    from ._host import Host
+    from collections.abc import Mapping
 
 Kind: TypeAlias = Literal["text", "int", "bool", "unserved"]
 
@@ -98,9 +98,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
 
 
 def find(name: str) -> Attribute:
-    """
-    The attribute called *name*; ``KeyError`` naming the nearest one when there is none.
-    """
+    """Find the attribute called *name*; ``KeyError`` naming the nearest when there is none."""
     found = ATTRIBUTES.get(name)
     if found is None:
         near = difflib.get_close_matches(name, ATTRIBUTES, n=1)
@@ -111,7 +109,7 @@ def find(name: str) -> Attribute:
 
 def read(host: Host, name: str) -> str | int | bool | None:
     """
-    The value of the attribute *name* for a stream, or ``None`` when Envoy has none.
+    Read the attribute *name* of a stream; ``None`` when Envoy has no value.
 
     Text is decoded as Latin-1. ABI: ``http_filter_get_attribute_string``, ``_int``, ``_bool``.
     """

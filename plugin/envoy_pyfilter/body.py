@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The body of a request or of a response, as far as it is here.
-"""
+"""The body of a request or of a response, as far as it is here."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from ._host import BodyKind, Host
 
 
 class Holder(Protocol):
-    """
-    Whoever knows whether the filter itself holds a body back: the stream.
-    """
+    """Whoever knows whether the filter itself holds a body back: the stream."""
 
     def _holds(self, *, request: bool) -> bool: ...
 
@@ -34,9 +30,7 @@ class Body:
     __slots__ = ("_buffered", "_holder", "_host", "_received", "_request")
 
     def __init__(self, host: Host, holder: Holder, *, request: bool) -> None:
-        """
-        Made by ``Stream``.
-        """
+        """Made by ``Stream``."""
         self._host = host
         self._holder = holder
         self._request = request
@@ -44,29 +38,21 @@ class Body:
         self._buffered = BodyKind.BUFFERED_REQUEST if request else BodyKind.BUFFERED_RESPONSE
 
     def read(self) -> bytes:
-        """
-        The chunk just received; empty outside a body hook (ABI: ``http_get_body_chunks``).
-        """
+        """Return the chunk just received; empty elsewhere (ABI: ``http_get_body_chunks``)."""
         return self._host.read_body(self._received)
 
     def read_buffered(self) -> bytes:
-        """
-        What Envoy has buffered of this body (ABI: ``http_get_body_chunks``).
-        """
+        """Return what Envoy has buffered of this body (ABI: ``http_get_body_chunks``)."""
         return self._host.read_body(self._buffered)
 
     @property
     def size(self) -> int:
-        """
-        Bytes of the chunk just received (ABI: ``http_get_body_size``).
-        """
+        """Bytes of the chunk just received (ABI: ``http_get_body_size``)."""
         return self._host.body_size(self._received)
 
     @property
     def buffered_size(self) -> int:
-        """
-        Bytes that Envoy has buffered of this body (ABI: ``http_get_body_size``).
-        """
+        """Bytes that Envoy has buffered of this body (ABI: ``http_get_body_size``)."""
         return self._host.body_size(self._buffered)
 
     @property
@@ -104,9 +90,7 @@ class Body:
             raise LookupError("there is no body to change here")
 
     def replace(self, data: bytes) -> None:
-        """
-        Put *data* in the place of ``complete``. A ``content-length`` header is the caller's.
-        """
+        """Put *data* in the place of ``complete``. A ``content-length`` header is the caller's."""
         for part in self._parts():
             size = self._host.body_size(part)
             if size:
@@ -114,9 +98,7 @@ class Body:
         self.append(data)
 
     def __repr__(self) -> str:
-        """
-        Say which body, not what is in it.
-        """
+        """Say which body, not what is in it."""
         return f"<Body: {'request' if self._request else 'response'}>"
 
     def _parts(self) -> list[BodyKind]:
@@ -125,7 +107,7 @@ class Body:
 
         When the received bytes are the buffered ones they count once.
         """
-        if not self._holder._holds(request=self._request):  # noqa: SLF001  the stream, our own
+        if not self._holder._holds(request=self._request):
             return [self._received]
         if self._host.received_is_buffered(request=self._request):
             return [self._received]

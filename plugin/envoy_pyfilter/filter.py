@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The class that users write: one instance for each filter config.
-"""
+"""The class that users write: one instance for each filter config."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping
-from types import MappingProxyType
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
@@ -20,7 +18,8 @@ if TYPE_CHECKING:
     from .verdict import LocalReply, Verdict
 
 
-_F = TypeVar("_F", bound="Filter")
+log: Final = logging.getLogger("envoy_pyfilter")
+_F = TypeVar("_F", bound="Filter")  # typing.Self is not in Python 3.10
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,83 +60,82 @@ class Filter:
     config: Any
     """The decoded config."""
 
-    _metric_ids: Mapping[Metric, int] = MappingProxyType({})
+    _metric_ids: dict[Metric, int]
     _instance: str = ""
     _on_error: str = "deny"
 
-    def __new__(cls: type[_F], config: Any = None, *_: Any, **__: Any) -> _F:  # noqa: ANN401
-        """
-        Keep *config* even when a subclass does not call ``__init__`` of its base.
-        """
+    def __new__(cls: type[_F], config: Any = None, *_: Any, **__: Any) -> _F:
+        """Keep *config* even when a subclass does not call ``__init__`` of its base."""
         self = super().__new__(cls)
         self.config = config
+        self._metric_ids = {}
         self._on_error = getattr(config, "on_error", "deny")
         return self
 
-    def __init__(self, config: Any) -> None:  # noqa: ANN401  the subclass knows its own type
-        """
-        Keep *config*; called on Envoy's main thread while the config loads. May raise.
-        """
+    def __init__(self, config: Any) -> None:
+        """Keep *config*; called on Envoy's main thread while the config loads. May raise."""
         self.config = config
 
-    def on_request_headers(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
-        """
-        The request's headers came (ABI: ``on_http_filter_request_headers``).
-        """
+    def on_request_headers(self, stream: Stream, end_of_stream: bool) -> Verdict | None:
+        """See the request's headers (ABI: ``on_http_filter_request_headers``)."""
 
-    def on_request_body(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
-        """
-        A chunk of the request's body came (ABI: ``on_http_filter_request_body``).
-        """
+    def on_request_body(self, stream: Stream, end_of_stream: bool) -> Verdict | None:
+        """See a chunk of the request's body (ABI: ``on_http_filter_request_body``)."""
 
     def on_request_trailers(self, stream: Stream) -> Verdict | None:
-        """
-        The request's trailers came (ABI: ``on_http_filter_request_trailers``).
-        """
+        """See the request's trailers (ABI: ``on_http_filter_request_trailers``)."""
 
-    def on_response_headers(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
-        """
-        The response's headers came (ABI: ``on_http_filter_response_headers``).
-        """
+    def on_response_headers(self, stream: Stream, end_of_stream: bool) -> Verdict | None:
+        """See the response's headers (ABI: ``on_http_filter_response_headers``)."""
 
-    def on_response_body(self, stream: Stream, end_of_stream: bool) -> Verdict | None:  # noqa: FBT001
-        """
-        A chunk of the response's body came (ABI: ``on_http_filter_response_body``).
-        """
+    def on_response_body(self, stream: Stream, end_of_stream: bool) -> Verdict | None:
+        """See a chunk of the response's body (ABI: ``on_http_filter_response_body``)."""
 
     def on_response_trailers(self, stream: Stream) -> Verdict | None:
-        """
-        The response's trailers came (ABI: ``on_http_filter_response_trailers``).
-        """
+        """See the response's trailers (ABI: ``on_http_filter_response_trailers``)."""
 
     def on_local_reply(self, stream: Stream, reply: LocalReply) -> None:
         """
-        Envoy or a filter, this one too, answers in the upstream's place.
+        See an answer that Envoy or a filter, this one too, makes in the upstream's place.
 
-        It can be looked at, not changed (ABI: ``on_http_filter_local_reply``).
+        It cannot be changed here (ABI: ``on_http_filter_local_reply``).
         """
 
     def on_stream_complete(self, stream: Stream) -> None:
         """
-        The stream is over (ABI: ``on_http_filter_stream_complete``).
+        Look back on the stream, which is over (ABI: ``on_http_filter_stream_complete``).
 
         Access logs run after this hook, so what it writes into filter state and metadata is logged.
         """
 
     def on_downstream_above_high_watermark(self, stream: Stream) -> None:
         """
-        The client reads too slowly (ABI: ``..._downstream_above_write_buffer_high_watermark``).
+        Learn that the client reads too slowly.
+
+        ABI: ``on_http_filter_downstream_above_write_buffer_high_watermark``.
         """
 
     def on_downstream_below_low_watermark(self, stream: Stream) -> None:
         """
-        The client has caught up (ABI: ``..._downstream_below_write_buffer_low_watermark``).
+        Learn that the client has caught up.
+
+        ABI: ``on_http_filter_downstream_below_write_buffer_low_watermark``.
         """
 
     def on_config_destroy(self) -> None:
         """
-        No stream of this config is left (ABI: ``on_http_filter_config_destroy``); on any thread.
+        Clean up: no stream of this config is left. It may run on any thread.
+
+        ABI: ``on_http_filter_config_destroy``.
         """
+
+    def _config_destroyed(self) -> None:
+        """Run ``on_config_destroy``; what it raises is logged."""
+        try:
+            self.on_config_destroy()
+        except BaseException:
+            with contextlib.suppress(BaseException):
+                log.exception("on_config_destroy of %s raised", type(self).__qualname__)
 
 
 HOOKS: Final = (
@@ -157,7 +155,7 @@ HOOKS: Final = (
 
 def hooks_wanted(cls: type[Filter]) -> int:
     """
-    The hooks that *cls* overrides, as a bit mask.
+    Return the hooks that *cls* overrides, as a bit mask.
 
     Raises ``ConfigError`` for a hook that cannot be called: no function, ``async``, or with other
     parameters.

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-A header map of a stream, as it is in Envoy now.
-"""
+"""A header map of a stream, as it is in Envoy now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, TypeVar, overload
+from typing import Final, TypeVar, overload, TYPE_CHECKING
 
 from ._host import HeaderMap, Host
 from ._text import Text, header_name, header_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _T = TypeVar("_T")
 
@@ -36,9 +36,7 @@ class Headers:
     __slots__ = ("_host", "_index", "_map", "_pairs")
 
     def __init__(self, host: Host, header_map: HeaderMap) -> None:
-        """
-        Made by ``Stream``.
-        """
+        """Made by ``Stream``."""
         self._host = host
         self._map = header_map
         self._pairs: list[tuple[bytes, bytes]] | None = None
@@ -49,21 +47,19 @@ class Headers:
     @overload
     def get(self, name: Text, default: _T) -> bytes | _T: ...
     def get(self, name: Text, default: _T | None = None) -> bytes | _T | None:
-        """
-        The first value of *name*, or *default*.
-        """
+        """Return the first value of *name*, or *default*."""
         values = self._values().get(header_name(name))
         return values[0] if values else default
 
     def get_all(self, name: Text) -> list[bytes]:
-        """
-        All values of *name*, in order; empty when there is none.
-        """
+        """All values of *name*, in order; empty when there is none."""
         return list(self._values().get(header_name(name), ()))
 
     def set(self, name: Text, value: Text) -> None:
         """
         Replace all values of *name* by one (ABI: ``http_set_header``).
+
+        An empty value removes the header: the ABI makes no difference.
 
         Raises ``LookupError`` when the stream has no such map, ``ValueError`` for a bad name or
         value.
@@ -72,54 +68,44 @@ class Headers:
 
     def add(self, name: Text, value: Text) -> None:
         """
-        Append a value, keeping those that are there (ABI: ``http_add_header``). Raises as ``set``.
+        Append a value, keeping those that are there (ABI: ``http_add_header``).
+
+        Raises as ``set``, and ``ValueError`` for an empty value, which the ABI cannot add.
         """
+        if not value:
+            raise ValueError(f"cannot add an empty value to {name!r}")
         self._change(self._host.add_header(self._map, header_name(name), header_value(value)))
 
     def remove(self, name: Text) -> None:
-        """
-        Remove all values of *name*, if there are any (ABI: ``http_set_header`` without a value).
-        """
+        """Remove all values of *name*, if it has any (ABI: ``http_set_header``, no value)."""
         self._host.remove_header(self._map, header_name(name))
         self._forget()
 
     def items(self) -> list[tuple[bytes, bytes]]:
-        """
-        All pairs of name and value, in Envoy's order.
-        """
+        """All pairs of name and value, in Envoy's order."""
         return list(self._read())
 
     def __getitem__(self, name: Text) -> bytes:
-        """
-        The first value of *name*; ``KeyError`` when there is none.
-        """
+        """Return the first value of *name*; ``KeyError`` when there is none."""
         value = self.get(name)
         if value is None:
             raise KeyError(name)
         return value
 
     def __contains__(self, name: object) -> bool:
-        """
-        Whether *name* has a value.
-        """
+        """Whether *name* has a value."""
         return isinstance(name, (str, bytes)) and header_name(name) in self._values()
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        """
-        Pairs of name and value, as they were when the iteration began.
-        """
+        """Pairs of name and value, as they were when the iteration began."""
         return iter(self.items())
 
     def __len__(self) -> int:
-        """
-        Number of pairs.
-        """
+        """Return the number of pairs."""
         return len(self._read())
 
     def __repr__(self) -> str:
-        """
-        Name the map, not its content: headers hold secrets, and logs show this.
-        """
+        """Name the map, not its content: headers hold secrets, and logs show this."""
         return f"<Headers: {_LABELS[self._map]}>"
 
     def _read(self) -> list[tuple[bytes, bytes]]:
@@ -135,7 +121,7 @@ class Headers:
             self._index = index
         return self._index
 
-    def _change(self, done: bool) -> None:  # noqa: FBT001  the host's answer
+    def _change(self, done: bool) -> None:
         self._forget()
         if not done:
             raise LookupError(f"the stream has no {_LABELS[self._map]} to change")

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What Envoy and its filters tell each other about a stream: metadata and filter state.
-"""
+"""What Envoy and its filters tell each other about a stream: metadata and filter state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias, cast
+from typing import TypeAlias, cast, TYPE_CHECKING
 
-from ._host import Host, MetadataSource, MetadataValue
 from ._text import Text, utf8
+
+if TYPE_CHECKING:
+    from ._host import Host, MetadataSource, MetadataValue
 
 SettableValue: TypeAlias = str | float | bool | Sequence[str] | Sequence[float] | Sequence[bool]
 
@@ -24,35 +24,25 @@ class Metadata:
     __slots__ = ("_host", "_source")
 
     def __init__(self, host: Host, source: MetadataSource) -> None:
-        """
-        Made by ``Stream``.
-        """
+        """Made by ``Stream``."""
         self._host = host
         self._source = source
 
     def get(self, namespace: str, key: str) -> MetadataValue | None:
-        """
-        One value, or ``None`` (ABI: ``http_get_metadata_string`` and its kin).
-        """
+        """One value, or ``None`` (ABI: ``http_get_metadata_string`` and its kin)."""
         return self._host.metadata(self._source, namespace, key)
 
     def keys(self, namespace: str) -> list[str]:
-        """
-        The keys of *namespace* (ABI: ``http_get_metadata_keys``).
-        """
+        """List the keys of *namespace* (ABI: ``http_get_metadata_keys``)."""
         return self._host.metadata_keys(self._source, namespace)
 
     def namespaces(self) -> list[str]:
-        """
-        All namespaces (ABI: ``http_get_metadata_namespaces``).
-        """
+        """All namespaces (ABI: ``http_get_metadata_namespaces``)."""
         return self._host.metadata_namespaces(self._source)
 
 
 class DynamicMetadata(Metadata):
-    """
-    The stream's own metadata, which filters write and access logs read.
-    """
+    """The stream's own metadata, which filters write and access logs read."""
 
     __slots__ = ()
 
@@ -79,15 +69,11 @@ class FilterState:
     __slots__ = ("_host",)
 
     def __init__(self, host: Host) -> None:
-        """
-        Made by ``Stream``.
-        """
+        """Made by ``Stream``."""
         self._host = host
 
     def get(self, key: Text) -> bytes | None:
-        """
-        The value, or ``None`` (ABI: ``http_get_filter_state_bytes``).
-        """
+        """Return the value, or ``None`` (ABI: ``http_get_filter_state_bytes``)."""
         return self._host.filter_state(utf8(key))
 
     def set(self, key: Text, value: Text) -> None:
@@ -100,24 +86,18 @@ class FilterState:
             raise LookupError(f"Envoy refused the filter state {key!r}")
 
     def __getitem__(self, key: Text) -> bytes:
-        """
-        The value; ``KeyError`` when there is none.
-        """
+        """Return the value; ``KeyError`` when there is none."""
         value = self.get(key)
         if value is None:
             raise KeyError(key)
         return value
 
     def __setitem__(self, key: Text, value: Text) -> None:
-        """
-        As ``set``.
-        """
+        """As ``set``."""
         self.set(key, value)
 
     def __contains__(self, key: object) -> bool:
-        """
-        Whether *key* has a value.
-        """
+        """Whether *key* has a value."""
         return isinstance(key, (str, bytes)) and self.get(key) is not None
 
 

@@ -51,9 +51,7 @@ class Metric:
     __slots__ = ("labels", "name")
 
     def __init__(self, name: str, labels: tuple[str, ...] = ()) -> None:
-        """
-        Declare the metric.
-        """
+        """Declare the metric."""
         if _NAME.fullmatch(name) is None:
             raise ValueError(f"not a metric name: {name!r}")
         for label in labels:
@@ -63,9 +61,7 @@ class Metric:
         self.labels = tuple(labels)
 
     def __repr__(self) -> str:
-        """
-        As it was declared.
-        """
+        """As it was declared."""
         return f"{type(self).__name__}({self.name!r}, labels={self.labels!r})"
 
     def _change(
@@ -80,11 +76,11 @@ class Metric:
             raise TypeError(f"metric {self.name}: value must be int, got {type(value).__name__}")
         if not 0 <= value < _UINT64_END:
             raise ValueError(f"metric {self.name}: value must be 0 or more, got {value}")
-        metric = stream.filter._metric_ids.get(self)  # noqa: SLF001  filled when the config loads
+        metric = stream.filter._metric_ids.get(self)
         if metric is None:
             raise LookupError(f"metric {self.name} is not declared on the stream's filter class")
         ordered = self._ordered(labels, named)
-        result = stream._host.change_metric(change, metric, ordered, int(value))  # noqa: SLF001
+        result = stream._host.change_metric(change, metric, ordered, int(value))
         if result:
             raise LookupError(f"metric {self.name}: {_RESULTS.get(result, result)}")
 
@@ -96,9 +92,7 @@ class Metric:
 
 
 class Counter(Metric):
-    """
-    A number that only grows.
-    """
+    """A number that only grows."""
 
     kind = "counter"
     __slots__ = ()
@@ -113,50 +107,38 @@ class Counter(Metric):
 
 
 class Gauge(Metric):
-    """
-    A number that goes up and down, never below 0.
-    """
+    """A number that goes up and down, never below 0."""
 
     kind = "gauge"
     __slots__ = ()
 
     def set(self, stream: Stream, value: int, /, *labels: Text, **named: Text) -> None:
-        """
-        Set it (ABI: ``http_filter_set_gauge``).
-        """
+        """Set it (ABI: ``http_filter_set_gauge``)."""
         self._change(stream, "gauge_set", value, labels, named)
 
     def add(self, stream: Stream, value: int = 1, /, *labels: Text, **named: Text) -> None:
-        """
-        Add *value* (ABI: ``http_filter_increment_gauge``).
-        """
+        """Add *value* (ABI: ``http_filter_increment_gauge``)."""
         self._change(stream, "gauge_add", value, labels, named)
 
     def sub(self, stream: Stream, value: int = 1, /, *labels: Text, **named: Text) -> None:
-        """
-        Subtract *value* (ABI: ``http_filter_decrement_gauge``).
-        """
+        """Subtract *value* (ABI: ``http_filter_decrement_gauge``)."""
         self._change(stream, "gauge_sub", value, labels, named)
 
 
 class Histogram(Metric):
-    """
-    The distribution of a number without a unit.
-    """
+    """The distribution of a number without a unit."""
 
     kind = "histogram"
     __slots__ = ()
 
     def record(self, stream: Stream, value: int, /, *labels: Text, **named: Text) -> None:
-        """
-        Record one value (ABI: ``http_filter_record_histogram_value``).
-        """
+        """Record one value (ABI: ``http_filter_record_histogram_value``)."""
         self._change(stream, "histogram_record", value, labels, named)
 
 
 def declared(cls: type[Filter]) -> list[Metric]:
     """
-    The metrics of a filter's class and of its bases, base classes first.
+    List the metrics of a filter's class and of its bases, base classes first.
 
     Raises ``ConfigError`` for a name that is declared twice or that the package keeps itself.
     """

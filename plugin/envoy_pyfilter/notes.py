@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What a hook adds to its stream's record.
-"""
+"""What a hook adds to its stream's record."""
 
 from __future__ import annotations
 
@@ -27,27 +25,19 @@ class Notes:
     __slots__ = ("_host",)
 
     def __init__(self, host: Host) -> None:
-        """
-        Made by ``Stream``.
-        """
+        """Made by ``Stream``."""
         self._host = host
 
     def note(self, key: str, value: object) -> None:
-        """
-        Put *value* under *key* into the entry's ``notes``; a later value replaces an earlier one.
-        """
+        """Put *value* under *key* into the entry's ``notes``; the last value counts."""
         self._put(NoteKind.NOTE, key, value)
 
     def reject(self, name: Text, value: object) -> None:
-        """
-        Add a header that was rejected to the entry's ``rejected``.
-        """
+        """Add a header that was rejected to the entry's ``rejected``."""
         self._put(NoteKind.REJECT, name, value)
 
     def missing(self, name: Text, value: object) -> None:
-        """
-        Add a header that should have been there to the entry's ``missing``.
-        """
+        """Add a header that should have been there to the entry's ``missing``."""
         self._put(NoteKind.MISSING, name, value)
 
     def _put(self, kind: NoteKind, key: Text, value: object) -> None:

@@ -9,9 +9,8 @@ Rule 2: what nobody asks for costs nothing: maps, bodies and the rest are made w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from . import attributes
 from ._flow import _ANSWERED, _STREAMING, REQUEST, RESPONSE, Flow
@@ -19,11 +18,14 @@ from ._host import HeaderMap, MetadataSource
 from ._mailbox import Task
 from ._text import HeaderPairs, Text, header_pairs, utf8
 from .body import Body
-from .filter import Filter
 from .headers import Headers
 from .metadata import DynamicMetadata, FilterState, Metadata
 from .notes import Notes
 from .verdict import Reply, ResetReason
+
+if TYPE_CHECKING:
+    from .filter import Filter
+    from collections.abc import Callable
 
 
 class Stream(Flow):
@@ -41,44 +43,32 @@ class Stream(Flow):
 
     @property
     def request_headers(self) -> Headers:
-        """
-        The request's headers.
-        """
+        """The request's headers."""
         return self._map(HeaderMap.REQUEST_HEADERS)
 
     @property
     def request_trailers(self) -> Headers:
-        """
-        The request's trailers; empty until they have come.
-        """
+        """The request's trailers; empty until they have come."""
         return self._map(HeaderMap.REQUEST_TRAILERS)
 
     @property
     def response_headers(self) -> Headers:
-        """
-        The response's headers; empty until they have come.
-        """
+        """The response's headers; empty until they have come."""
         return self._map(HeaderMap.RESPONSE_HEADERS)
 
     @property
     def response_trailers(self) -> Headers:
-        """
-        The response's trailers; empty until they have come.
-        """
+        """The response's trailers; empty until they have come."""
         return self._map(HeaderMap.RESPONSE_TRAILERS)
 
     @property
     def request_body(self) -> Body:
-        """
-        The request's body, as far as it is here.
-        """
+        """The request's body, as far as it is here."""
         return self._body_on(REQUEST)
 
     @property
     def response_body(self) -> Body:
-        """
-        The response's body, as far as it is here.
-        """
+        """The response's body, as far as it is here."""
         return self._body_on(RESPONSE)
 
     @property
@@ -92,9 +82,7 @@ class Stream(Flow):
 
     @buffer_limit.setter
     def buffer_limit(self, limit: int) -> None:
-        """
-        Change it (ABI: ``http_set_buffer_limit``).
-        """
+        """Change it (ABI: ``http_set_buffer_limit``)."""
         self._host.set_buffer_limit(limit)
 
     # --- what Envoy knows ---
@@ -110,41 +98,31 @@ class Stream(Flow):
 
     @property
     def filter_state(self) -> FilterState:
-        """
-        Bytes shared with other filters and access logs.
-        """
+        """Bytes shared with other filters and access logs."""
         return FilterState(self._host)
 
     @property
     def metadata(self) -> DynamicMetadata:
-        """
-        The stream's dynamic metadata.
-        """
+        """The stream's dynamic metadata."""
         return DynamicMetadata(self._host, MetadataSource.DYNAMIC)
 
     @property
     def route_metadata(self) -> Metadata:
-        """
-        The route's metadata.
-        """
+        """The route's metadata."""
         return Metadata(self._host, MetadataSource.ROUTE)
 
     @property
     def cluster_metadata(self) -> Metadata:
-        """
-        The upstream cluster's metadata.
-        """
+        """The upstream cluster's metadata."""
         return Metadata(self._host, MetadataSource.CLUSTER)
 
     @property
     def host_metadata(self) -> Metadata:
-        """
-        The upstream host's metadata; empty until Envoy has chosen one.
-        """
+        """The upstream host's metadata; empty until Envoy has chosen one."""
         return Metadata(self._host, MetadataSource.HOST)
 
     @property
-    def route_config(self) -> Any:  # noqa: ANN401  the filter's own RouteConfig
+    def route_config(self) -> Any:
         """
         The route's config for this filter, a ``RouteConfig``; ``None`` when the route has none.
 
@@ -155,9 +133,7 @@ class Stream(Flow):
 
     @property
     def worker_index(self) -> int:
-        """
-        Which of Envoy's workers runs the stream, from 0 (ABI: ``http_filter_get_worker_index``).
-        """
+        """Which worker runs the stream, from 0 (ABI: ``http_filter_get_worker_index``)."""
         return self._host.worker_index()
 
     # --- answers ---
@@ -199,9 +175,7 @@ class Stream(Flow):
         self._forget()
 
     def send_response_trailers(self, trailers: HeaderPairs) -> None:
-        """
-        End an answer in pieces with trailers (ABI: ``http_send_response_trailers``).
-        """
+        """End an answer in pieces with trailers (ABI: ``http_send_response_trailers``)."""
         self._check_streaming()
         pairs = header_pairs(trailers)
         self._answered = _ANSWERED
@@ -228,9 +202,7 @@ class Stream(Flow):
         self._resume(REQUEST)
 
     def resume_response(self) -> None:
-        """
-        As ``resume_request``, for the response (ABI: ``http_filter_continue_encoding``).
-        """
+        """As ``resume_request``, for the response (ABI: ``http_filter_continue_encoding``)."""
         self._resume(RESPONSE)
 
     def run_on_worker(self, function: Callable[[Stream], object]) -> None:
@@ -256,51 +228,37 @@ class Stream(Flow):
     # --- the rest ---
 
     def clear_route_cache(self) -> None:
-        """
-        Make Envoy choose the route again (ABI: ``http_clear_route_cache``).
-        """
+        """Make Envoy choose the route again (ABI: ``http_clear_route_cache``)."""
         self._host.clear_route_cache()
 
     def clear_route_cluster_cache(self) -> None:
-        """
-        Make Envoy choose the route's cluster again (ABI: ``http_clear_route_cluster_cache``).
-        """
+        """Make Envoy choose the route's cluster again (ABI: ``http_clear_route_cluster_cache``)."""
         self._host.clear_route_cluster_cache()
 
     def add_custom_flag(self, flag: Text) -> None:
-        """
-        Add to ``%CUSTOM_FLAGS%`` of access logs (ABI: ``http_add_custom_flag``).
-        """
+        """Add to ``%CUSTOM_FLAGS%`` of access logs (ABI: ``http_add_custom_flag``)."""
         self._host.add_custom_flag(utf8(flag))
 
     @property
     def record(self) -> Notes:
-        """
-        Adds to the stream's record.
-        """
+        """Adds to the stream's record."""
         return Notes(self._host)
 
     @property
     def data(self) -> dict[str, Any]:
-        """
-        Whatever the filter wants to keep for this stream. No call; empty at first.
-        """
+        """Whatever the filter wants to keep for this stream. No call; empty at first."""
         if self._data is None:
             self._data = {}
         return self._data
 
     @property
     def failed(self) -> bool:
-        """
-        Whether a hook has raised; the filter is not entered again.
-        """
+        """Whether a hook has raised; the filter is not entered again."""
         return self._failed
 
     @property
     def filter(self) -> Filter:
-        """
-        The filter whose stream this is.
-        """
+        """The filter whose stream this is."""
         return self._filter
 
     def _map(self, header_map: HeaderMap) -> Headers:

@@ -7,6 +7,7 @@ A verdict is a value: ``PASS`` (or ``None``), ``PAUSE``, ``BUFFER`` or a ``Reply
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum, IntEnum
 from typing import Final, TypeAlias
@@ -15,9 +16,7 @@ from ._text import HeaderPairs, Text, header_pairs, utf8
 
 
 class HeadersStatus(IntEnum):
-    """
-    ``on_http_filter_request_headers_status`` of the ABI, and the response's twin.
-    """
+    """``on_http_filter_request_headers_status`` of the ABI, and the response's twin."""
 
     CONTINUE = 0
     STOP_ITERATION = 1
@@ -27,9 +26,7 @@ class HeadersStatus(IntEnum):
 
 
 class BodyStatus(IntEnum):
-    """
-    ``on_http_filter_request_body_status`` of the ABI, and the response's twin.
-    """
+    """``on_http_filter_request_body_status`` of the ABI, and the response's twin."""
 
     CONTINUE = 0
     STOP_ITERATION_AND_BUFFER = 1
@@ -38,38 +35,30 @@ class BodyStatus(IntEnum):
 
 
 class TrailersStatus(IntEnum):
-    """
-    ``on_http_filter_request_trailers_status`` of the ABI, and the response's twin.
-    """
+    """``on_http_filter_request_trailers_status`` of the ABI, and the response's twin."""
 
     CONTINUE = 0
     STOP_ITERATION = 1
 
 
 class LocalReplyStatus(IntEnum):
-    """
-    ``on_http_filter_local_reply_status`` of the ABI.
-    """
+    """``on_http_filter_local_reply_status`` of the ABI."""
 
     CONTINUE = 0
     CONTINUE_AND_RESET_STREAM = 1
 
 
 class ResetReason(IntEnum):
-    """
-    Why a filter resets a stream (``http_filter_stream_reset_reason`` of the ABI).
-    """
+    """Why a filter resets a stream (``http_filter_stream_reset_reason`` of the ABI)."""
 
     LOCAL_RESET = 0
     LOCAL_REFUSED_STREAM = 1
 
 
 class Decision(Enum):
-    """
-    The verdicts without content; use the names below.
-    """
+    """The verdicts without content; use the names below."""
 
-    PASS = "pass"  # noqa: S105  no password
+    PASS = "pass"
     PAUSE = "pause"
     BUFFER = "buffer"
 
@@ -83,6 +72,7 @@ PAUSE: Final = Decision.PAUSE
 BUFFER: Final = Decision.BUFFER
 """Hold the headers and collect the body, up to the stream's buffer limit."""
 
+_NOT_IN_MESSAGE: Final = re.compile(rb"[^ -$&-~]")  # all but printable ASCII without %
 _REPLY_STATUS: Final = range(200, 600)
 _GRPC_STATUS: Final = range(17)
 _GRPC_INTERNAL: Final = 13
@@ -122,9 +112,7 @@ class Reply:
     details: str = ""
 
     def __post_init__(self) -> None:
-        """
-        Refuse what Envoy or a client could not take.
-        """
+        """Refuse what Envoy or a client could not take."""
         if self.status not in _REPLY_STATUS:
             raise ValueError(f"status of a reply must be 200 to 599, got {self.status!r}")
         if self.grpc_status is not None and self.grpc_status not in _GRPC_STATUS:
@@ -153,7 +141,7 @@ Verdict: TypeAlias = Decision | Reply
 
 def grpc_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     """
-    The ``grpc-status`` and ``grpc-message`` by which a gRPC client understands *reply*.
+    Make the ``grpc-status`` and ``grpc-message`` by which a gRPC client understands *reply*.
 
     Without them Envoy would send ``grpc-status: 0``, success, whatever the HTTP status says.
     """
@@ -168,10 +156,5 @@ def grpc_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
 
 
 def percent_encoded(message: bytes) -> bytes:
-    """
-    *message* as the gRPC specification encodes ``grpc-message``.
-    """
-    return b"".join(
-        b"%c" % byte if 0x20 <= byte <= 0x7E and byte != ord("%") else b"%%%02X" % byte
-        for byte in message
-    )
+    """*message* as the gRPC specification encodes ``grpc-message``."""
+    return _NOT_IN_MESSAGE.sub(lambda found: b"%%%02X" % found[0][0], message)
