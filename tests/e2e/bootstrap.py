@@ -161,11 +161,13 @@ def listener(
     access_log: list[Dict] | None = None,
     http: Dict | None = None,
     virtual_host: Dict | None = None,
+    top: Dict | None = None,
 ) -> Dict:
     """
     One listener on an ephemeral port of loopback that speaks HTTP/1.1 and HTTP/2.
 
-    *http* is merged into the connection manager, *virtual_host* into the only virtual host.
+    *http* is merged into the connection manager, *virtual_host* into the only virtual host, *top*
+    into the listener itself.
     """
     manager = typed(
         "envoy.filters.network.http_connection_manager",
@@ -195,6 +197,7 @@ def listener(
         "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
         "filter_chains": [{"filters": [manager]}],
+        **(top or {}),
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,12 @@ class Site:
         with self.client(protocol) as client:
             return client.fetch(request or Request(**fields))
 
+    def raw(self, data: bytes) -> bytes:
+        """Send these very bytes and read until Envoy closes the connection."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(data)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
     def grpc(self, path: str = "/e2e.Echo/Stream", **fields: Any) -> GrpcResult:
         """Make one gRPC call."""
         return grpc_call(self.port, path, **fields)
@@ -121,15 +128,11 @@ class Site:
     # --- what is told ---
 
     def _lines(self, path: Path, count: int) -> list[str]:
-        def lines() -> list[str]:
-            text = path.read_text() if path.exists() else ""
-            return text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
-
         def told() -> str:
-            return f"{count} lines in {path.name}: {lines()}\n{self.envoy.log()[-3000:]}"
+            return f"{count} lines in {path.name}, found {whole_lines(path)}"
 
-        until(lambda: len(lines()) >= count, told)
-        found = lines()
+        until(lambda: len(whole_lines(path)) >= count, told)
+        found = whole_lines(path)
         assert count == len(found), told()
         return found
 
@@ -148,9 +151,10 @@ class Site:
         assert count == len(found), entries
         return found
 
-    def seen(self, count: int) -> list[Any]:
-        """Read what the filter's hooks saw, once there are *count* lines."""
-        return [ast.literal_eval(line) for line in self._lines(self.seen_path, count)]
+    def seen(self, count: int | None = None) -> list[Any]:
+        """Read what the filter's hooks saw: now, or once there are *count* lines."""
+        lines = whole_lines(self.seen_path) if count is None else self._lines(self.seen_path, count)
+        return [ast.literal_eval(line) for line in lines]
 
     def stat(self, name: str) -> int:
         """Envoy's counter or gauge ``<instance>.<name>``; 0 while Envoy doesn't show it."""
@@ -161,6 +165,12 @@ class Site:
     def log_lines(self, pattern: str) -> list[str]:
         """Lines of Envoy's log that match *pattern*."""
         return [line for line in self.envoy.log().splitlines() if re.search(pattern, line)]
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Lines of a file that may still grow."""
+    text = path.read_text() if path.exists() else ""
+    return text.split("\n")[:-1]
 
 
 def names(found: Pairs) -> list[bytes]:
