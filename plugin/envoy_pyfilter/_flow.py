@@ -43,10 +43,11 @@ from .verdict import (
 )
 
 if TYPE_CHECKING:
-    from .body import Body
-    from .headers import Headers
     from collections.abc import Callable
+
+    from .body import Body
     from .filter import Filter
+    from .headers import Headers
     from .stream import Stream
 
 log: Final = logging.getLogger("envoy_pyfilter")
@@ -127,7 +128,7 @@ class Flow:
         "_resumed",
     )
 
-    def __init__(self, host: Host, filter: Filter) -> None:
+    def __init__(self, host: Host, filter: Filter) -> None:  # noqa: A002 (the word for it)
         """Made by ``_hooks`` (or a test) for each stream."""
         self._host = host
         self._filter = filter
@@ -188,7 +189,7 @@ class Flow:
             "on_downstream_below_low_watermark", self._filter.on_downstream_below_low_watermark
         )
 
-    def _scheduled(self, event_id: int) -> None:
+    def _scheduled(self, event_id: int) -> None:  # noqa: ARG002 (one kind of event)
         mailbox = self._mailbox
         if mailbox is None:
             return
@@ -228,7 +229,7 @@ class Flow:
         try:
             result = hook(self, *event)
             if result is not None and result is not PASS:
-                raise _unexpected(name, result, "None")
+                raise _unexpected(name, result, "None")  # noqa: TRY301 (as if the hook had)
         except BaseException as error:
             self._note_failure(name, error)
         finally:
@@ -507,5 +508,5 @@ def _log_quietly(level: int, message: str, hook: str, owner: Filter, error: Base
             log.log(level, message, hook, name, exc_info=error)
         else:
             log.log(level, message, hook, name, error)
-    except BaseException:
+    except BaseException:  # noqa: S110 (nowhere is left to tell)
         pass

@@ -10,6 +10,7 @@ from .errors import StreamGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from ._host import Scheduler
     from .stream import Stream
 

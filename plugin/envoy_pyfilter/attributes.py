@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import Final, Literal, NamedTuple, TypeAlias, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from ._host import Host
     from collections.abc import Mapping
+
+    from ._host import Host
 
 Kind: TypeAlias = Literal["text", "int", "bool", "unserved"]
 

@@ -107,7 +107,7 @@ class Body:
 
         When the received bytes are the buffered ones they count once.
         """
-        if not self._holder._holds(request=self._request):
+        if not self._holder._holds(request=self._request):  # noqa: SLF001 (the stream)
             return [self._received]
         if self._host.received_is_buffered(request=self._request):
             return [self._received]

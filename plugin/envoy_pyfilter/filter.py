@@ -64,7 +64,7 @@ class Filter:
     _instance: str = ""
     _on_error: str = "deny"
 
-    def __new__(cls: type[_F], config: Any = None, *_: Any, **__: Any) -> _F:
+    def __new__(cls: type[_F], config: Any = None, *_: Any, **__: Any) -> _F:  # noqa: PYI019 (see _F)
         """Keep *config* even when a subclass does not call ``__init__`` of its base."""
         self = super().__new__(cls)
         self.config = config

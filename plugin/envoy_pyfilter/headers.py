@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar, overload, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from ._host import HeaderMap, Host
 from ._text import Text, header_name, header_value

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias, cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ._text import Text, utf8
 

@@ -76,11 +76,11 @@ class Metric:
             raise TypeError(f"metric {self.name}: value must be int, got {type(value).__name__}")
         if not 0 <= value < _UINT64_END:
             raise ValueError(f"metric {self.name}: value must be 0 or more, got {value}")
-        metric = stream.filter._metric_ids.get(self)
+        metric = stream.filter._metric_ids.get(self)  # noqa: SLF001 (filled when the config loads)
         if metric is None:
             raise LookupError(f"metric {self.name} is not declared on the stream's filter class")
         ordered = self._ordered(labels, named)
-        result = stream._host.change_metric(change, metric, ordered, int(value))
+        result = stream._host.change_metric(change, metric, ordered, int(value))  # noqa: SLF001
         if result:
             raise LookupError(f"metric {self.name}: {_RESULTS.get(result, result)}")
 

@@ -10,7 +10,7 @@ Rule 2: what nobody asks for costs nothing: maps, bodies and the rest are made w
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import attributes
 from ._flow import _ANSWERED, _STREAMING, REQUEST, RESPONSE, Flow
@@ -24,8 +24,9 @@ from .notes import Notes
 from .verdict import Reply, ResetReason
 
 if TYPE_CHECKING:
-    from .filter import Filter
     from collections.abc import Callable
+
+    from .filter import Filter
 
 
 class Stream(Flow):
