@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What mypy knows of the C module, which exists only inside Envoy.
-
-``lib`` holds the functions and constants of envoy_abi.h and services.h; cffi checks their arguments
-at each call, so they are not repeated here.
-"""
+# What mypy knows of the C module, which exists only inside Envoy.
+#
+# ``lib`` holds the functions and constants of envoy_abi.h and services.h; cffi checks their
+# arguments at each call, so they are not repeated here.
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -19,7 +17,6 @@ class CData:
     def __hash__(self) -> int: ...
 
 class ffi:  # noqa: N801 (cffi's own name)
-    CData = CData
     NULL: CData
     @staticmethod
     def new(cdecl: object, init: object = ...) -> CData: ...

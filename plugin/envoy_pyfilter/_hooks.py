@@ -33,31 +33,31 @@ from envoy_pyfilter.stream import Stream
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from envoy_pyfilter._abi import CData
+
 log = logging.getLogger("envoy_pyfilter")
 
-_live: set[ffi.CData] = set()
+_live: set[CData] = set()
 
 
-def _keep(thing: object) -> ffi.CData:
+def _keep(thing: object) -> CData:
     handle = ffi.new_handle(thing)
     _live.add(handle)
     return handle
 
 
-def _stream(handle: ffi.CData) -> Stream:
+def _stream(handle: CData) -> Stream:
     return cast("Stream", ffi.from_handle(handle))
 
 
-def _seam_failed(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType
-) -> None:
+def _seam_failed(kind: type[BaseException], error: BaseException, traceback: TracebackType) -> None:
     """Log what a crossing itself raised; C gets the ``error=`` value."""
     log.critical("a crossing failed", exc_info=(kind, error, traceback))
 
 
 @ffi.def_extern(error=False, onerror=_seam_failed)
 def pyfilter_config_new(
-    out: ffi.CData, name: ffi.CData, name_length: int, config: ffi.CData, config_length: int
+    out: CData, name: CData, name_length: int, config: CData, config_length: int
 ) -> bool:
     """Load a filter config into *out*; a bad one is refused with its reason in Envoy's log."""
     filter_name = copied(name, name_length).decode("utf-8", "replace")
@@ -71,7 +71,7 @@ def pyfilter_config_new(
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_config_destroy(config: ffi.CData) -> None:
+def pyfilter_config_destroy(config: CData) -> None:
     """Tell the filter that its config ended."""
     loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
     _live.discard(config)
@@ -80,8 +80,8 @@ def pyfilter_config_destroy(config: ffi.CData) -> None:
 
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
 def pyfilter_route_config_new(
-    name: ffi.CData, name_length: int, config: ffi.CData, config_length: int
-) -> ffi.CData:
+    name: CData, name_length: int, config: CData, config_length: int
+) -> CData:
     """Decode a per-route config; what is kept is the decoded value."""
     filter_name = copied(name, name_length).decode("utf-8", "replace")
     try:
@@ -92,92 +92,92 @@ def pyfilter_route_config_new(
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_route_config_destroy(route_config: ffi.CData) -> None:
+def pyfilter_route_config_destroy(route_config: CData) -> None:
     """Let go of a route's config."""
     _live.discard(route_config)
 
 
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
-def pyfilter_stream_new(config: ffi.CData, stream: ffi.CData, envoy: ffi.CData) -> ffi.CData:
+def pyfilter_stream_new(config: CData, stream: CData, envoy: CData) -> CData:
     """Make the Python side of a stream, on its worker."""
     loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
     return _keep(Stream(EnvoyHost(stream, envoy), loaded.filter))
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_request_headers(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+def pyfilter_request_headers(stream: CData, end_of_stream: bool) -> int:
     """``on_http_filter_request_headers``."""
     return _stream(stream)._request_headers(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_request_body(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+def pyfilter_request_body(stream: CData, end_of_stream: bool) -> int:
     """``on_http_filter_request_body``."""
     return _stream(stream)._request_body(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_request_trailers(stream: ffi.CData) -> int:
+def pyfilter_request_trailers(stream: CData) -> int:
     """``on_http_filter_request_trailers``."""
     return _stream(stream)._request_trailers()
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_response_headers(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+def pyfilter_response_headers(stream: CData, end_of_stream: bool) -> int:
     """``on_http_filter_response_headers``."""
     return _stream(stream)._response_headers(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_response_body(stream: ffi.CData, end_of_stream: bool) -> int:  # noqa: FBT001
+def pyfilter_response_body(stream: CData, end_of_stream: bool) -> int:
     """``on_http_filter_response_body``."""
     return _stream(stream)._response_body(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_response_trailers(stream: ffi.CData) -> int:
+def pyfilter_response_trailers(stream: CData) -> int:
     """``on_http_filter_response_trailers``."""
     return _stream(stream)._response_trailers()
 
 
 @ffi.def_extern(error=0, onerror=_seam_failed)
 def pyfilter_local_reply(
-    stream: ffi.CData,
+    stream: CData,
     status: int,
-    details: ffi.CData,
+    details: CData,
     details_length: int,
-    reset_imminent: bool,  # noqa: FBT001
+    reset_imminent: bool,
 ) -> int:
     """``on_http_filter_local_reply``: somebody answers; it cannot be stopped here."""
     return _stream(stream)._local_reply(status, copied(details, details_length), reset_imminent)
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_stream_complete(stream: ffi.CData) -> None:
+def pyfilter_stream_complete(stream: CData) -> None:
     """``on_http_filter_stream_complete``."""
     _stream(stream)._stream_complete()
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_above_watermark(stream: ffi.CData) -> None:
+def pyfilter_above_watermark(stream: CData) -> None:
     """``on_http_filter_downstream_above_write_buffer_high_watermark``."""
     _stream(stream)._above_high_watermark()
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_below_watermark(stream: ffi.CData) -> None:
+def pyfilter_below_watermark(stream: CData) -> None:
     """``on_http_filter_downstream_below_write_buffer_low_watermark``."""
     _stream(stream)._below_low_watermark()
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_scheduled(stream: ffi.CData, event_id: int) -> None:
+def pyfilter_scheduled(stream: CData, event_id: int) -> None:
     """``on_http_filter_scheduled``: another thread woke the stream."""
     _stream(stream)._scheduled(event_id)
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_stream_destroy(stream: ffi.CData) -> None:
+def pyfilter_stream_destroy(stream: CData) -> None:
     """``on_http_filter_destroy``; it can come inside a callback that the stream made."""
     ended = _stream(stream)
     _live.discard(stream)

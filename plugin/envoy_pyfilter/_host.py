@@ -87,7 +87,7 @@ class Host(Protocol):
         """Length in bytes."""
 
     def read_body(self, kind: BodyKind) -> bytes:
-        """A copy of the bytes."""
+        """Copy the bytes."""
 
     def drain_body(self, kind: BodyKind, size: int) -> bool:
         """Remove *size* bytes from the front."""
@@ -102,7 +102,7 @@ class Host(Protocol):
         """Text attribute by the ABI's number."""
 
     def attribute_int(self, attribute: int) -> int | None:
-        """Number attribute by the ABI's number."""
+        """Return a number attribute by the ABI's number."""
 
     def attribute_bool(self, attribute: int) -> bool | None:
         """Boolean attribute by the ABI's number."""
@@ -173,10 +173,10 @@ class Host(Protocol):
         """Which worker runs the stream."""
 
     def route_config(self) -> object | None:
-        """The most specific per-route config, decoded."""
+        """Return the most specific per-route config, decoded."""
 
     def scheduler(self) -> Scheduler:
-        """A new scheduler handle for this stream."""
+        """Make a scheduler handle for this stream."""
 
     def note(self, kind: NoteKind, key: bytes, text: bytes, json: bytes) -> None:
         """Keep a note for the stream's record; *json* is the value as JSON text."""

@@ -10,6 +10,7 @@ from envoy_pyfilter._abi import ffi
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from envoy_pyfilter._abi import CData
     from envoy_pyfilter._host import Pairs
 
 MODULE_BUFFER = ffi.typeof("envoy_dynamic_module_type_module_buffer *")
@@ -19,14 +20,15 @@ ENVOY_BUFFER = ffi.typeof("envoy_dynamic_module_type_envoy_buffer *")
 ENVOY_BUFFERS = ffi.typeof("envoy_dynamic_module_type_envoy_buffer[]")
 ENVOY_HEADERS = ffi.typeof("envoy_dynamic_module_type_envoy_http_header[]")
 
-def copied(pointer: ffi.CData, length: int) -> bytes:
+
+def copied(pointer: CData, length: int) -> bytes:
     """Return a copy of borrowed bytes; empty for NULL, which Envoy may give with length 0."""
     if pointer == ffi.NULL or length == 0:
         return b""
     return cast("bytes", ffi.unpack(pointer, length))
 
 
-def lent(data: bytes) -> ffi.CData:
+def lent(data: bytes) -> CData:
     """
     Return *data* as a buffer by value.
 
@@ -35,10 +37,10 @@ def lent(data: bytes) -> ffi.CData:
     buffer = ffi.new(MODULE_BUFFER)
     buffer.ptr = ffi.from_buffer(data)
     buffer.length = len(data)
-    return buffer[0]
+    return cast("CData", buffer[0])
 
 
-def lent_list(items: Sequence[bytes]) -> ffi.CData:
+def lent_list(items: Sequence[bytes]) -> CData:
     """Return an array of buffers, for labels; NULL when there are none."""
     if not items:
         return ffi.NULL
@@ -49,7 +51,7 @@ def lent_list(items: Sequence[bytes]) -> ffi.CData:
     return buffers
 
 
-def lent_pairs(pairs: Pairs) -> ffi.CData:
+def lent_pairs(pairs: Pairs) -> CData:
     """Return header pairs as an array; the caller keeps *pairs* until its call returns."""
     headers = ffi.new(MODULE_HEADERS, len(pairs))
     for header, (name, value) in zip(headers, pairs, strict=True):

@@ -20,6 +20,7 @@ from envoy_pyfilter.metrics import declared
 from envoy_pyfilter.sinks import PythonSink
 
 if TYPE_CHECKING:
+    from envoy_pyfilter._abi import CData
     from envoy_pyfilter.filter import Filter
     from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
 
@@ -63,7 +64,7 @@ class LoadedConfig:
             log.exception("on_config_destroy of %s raised", type(self.filter).__qualname__)
 
 
-def load(out: ffi.CData, filter_name: str, config: bytes) -> LoadedConfig:
+def load(out: CData, filter_name: str, config: bytes) -> LoadedConfig:
     """Load *config* and fill C's ``pyfilter_config``; raise ConfigError and leave nothing."""
     validating = bool(lib.envoy_dynamic_module_callback_is_validation_mode())
     loaded = _config.load(filter_name, config, validating=validating)
@@ -77,14 +78,17 @@ def load(out: ffi.CData, filter_name: str, config: bytes) -> LoadedConfig:
     out.wants = hooks_wanted(type(loaded.filter))
     result = LoadedConfig(loaded.filter)
     if loaded.plan is not None:
-        ids = [(which, _define(out.envoy, "counter", f"{prefix}.{name}", ())) for name, which in _COUNTERS]
+        ids = [
+            (which, _define(out.envoy, "counter", f"{prefix}.{name}", ()))
+            for name, which in _COUNTERS
+        ]
         out.plan = _make_plan(loaded.plan, result, validating=validating)
         for which, number in ids:
             lib.pyfilter_plan_counter(out.plan, which, number)
     return result
 
 
-def _define(envoy: ffi.CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
+def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
     number = ffi.new("size_t *")
     text, names = name.encode(), [label.encode() for label in labels]
     result = _DEFINE[kind](envoy, lent(text), lent_list(names), len(names), number)
@@ -93,12 +97,12 @@ def _define(envoy: ffi.CData, kind: str, name: str, labels: tuple[str, ...]) -> 
     return int(number[0])
 
 
-def _make_plan(spec: PlanSpec, result: LoadedConfig, *, validating: bool) -> ffi.CData:
+def _make_plan(spec: PlanSpec, result: LoadedConfig, *, validating: bool) -> CData:
     flags = lib.PLAN_LOG_REQUEST if spec.log_request else 0
     flags |= lib.PLAN_AT_END_OF_STREAM if spec.at_end_of_stream else 0
     flags |= lib.PLAN_TRAILERS if spec.trailers else 0
     instance = spec.instance.encode()
-    plan = lib.pyfilter_plan_new(instance, len(instance), flags)
+    plan: CData = lib.pyfilter_plan_new(instance, len(instance), flags)
     for name in spec.fields:
         if not lib.pyfilter_plan_field(plan, name.encode()):
             lib.pyfilter_plan_free(plan)
@@ -112,7 +116,7 @@ def _make_plan(spec: PlanSpec, result: LoadedConfig, *, validating: bool) -> ffi
     return plan
 
 
-def _add_rules(plan: ffi.CData, side: int, rules: HeaderRules) -> None:
+def _add_rules(plan: CData, side: int, rules: HeaderRules) -> None:
     for rule, patterns in (
         (lib.PLAN_INCLUDE, rules.include),
         (lib.PLAN_EXCLUDE, rules.exclude),
@@ -122,7 +126,7 @@ def _add_rules(plan: ffi.CData, side: int, rules: HeaderRules) -> None:
             lib.pyfilter_plan_pattern(plan, side, rule, pattern.encode())
 
 
-def _add_state(plan: ffi.CData, state: StateSpec) -> None:
+def _add_state(plan: CData, state: StateSpec) -> None:
     lib.pyfilter_plan_state(plan, state.key, len(state.key))
     for part in state.parts:
         op = _OPS[part.op]
@@ -133,7 +137,7 @@ def _add_state(plan: ffi.CData, state: StateSpec) -> None:
             raise ConfigError(f"state.{state.key.decode()}: no such field: {part.text.decode()}")
 
 
-def _add_sink(plan: ffi.CData, spec: SinkSpec, result: LoadedConfig, *, validating: bool) -> None:
+def _add_sink(plan: CData, spec: SinkSpec, result: LoadedConfig, *, validating: bool) -> None:
     if spec.type == "file":
         lib.pyfilter_plan_sink(plan, lib.pyfilter_sink_file(spec.path.encode(), spec.ring_bytes))
         return

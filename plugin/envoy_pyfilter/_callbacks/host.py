@@ -27,6 +27,7 @@ from envoy_pyfilter.errors import StreamGone, WrongThread
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from envoy_pyfilter._abi import CData
     from envoy_pyfilter._host import (
         BodyKind,
         HeaderMap,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     )
 
 # C keeps the name of a failed hook as an address, so these live as long as the process.
-_HOOK_NAMES: dict[str, ffi.CData] = {}
+_HOOK_NAMES: dict[str, CData] = {}
 
 
 class EnvoyScheduler:
@@ -46,7 +47,7 @@ class EnvoyScheduler:
 
     __slots__ = ("_handle", "_lock")
 
-    def __init__(self, envoy: ffi.CData) -> None:
+    def __init__(self, envoy: CData) -> None:
         self._handle = lib.envoy_dynamic_module_callback_http_filter_scheduler_new(envoy)
         self._lock = threading.Lock()
 
@@ -70,9 +71,9 @@ class EnvoyHost:
 
     __slots__ = ("_envoy", "_stream", "_thread")
 
-    def __init__(self, stream: ffi.CData, envoy: ffi.CData) -> None:
+    def __init__(self, stream: CData, envoy: CData) -> None:
         self._stream = stream
-        self._envoy = envoy
+        self._envoy: CData | None = envoy
         self._thread = threading.get_ident()
 
     def gone(self) -> None:
@@ -83,7 +84,7 @@ class EnvoyHost:
         """Whether the caller is on the stream's worker."""
         return threading.get_ident() == self._thread
 
-    def _live(self) -> ffi.CData:
+    def _live(self) -> CData:
         if self._envoy is None:
             raise StreamGone("the stream has ended; keep what you need of it, not the stream")
         if threading.get_ident() != self._thread:
@@ -112,8 +113,8 @@ class EnvoyHost:
             return []
         values = [copied(result.ptr, result.length)]
         for index in range(1, count[0]):
-            if get(envoy, header_map, key, result, index, ffi.NULL):
-                values.append(copied(result.ptr, result.length))
+            get(envoy, header_map, key, result, index, ffi.NULL)
+            values.append(copied(result.ptr, result.length))
         return values
 
     def set_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
@@ -135,7 +136,7 @@ class EnvoyHost:
         return int(lib.envoy_dynamic_module_callback_http_get_body_size(self._live(), kind))
 
     def read_body(self, kind: BodyKind) -> bytes:
-        """A copy of all chunks, joined."""
+        """Copy all chunks and join them."""
         envoy = self._live()
         count = lib.envoy_dynamic_module_callback_http_get_body_chunks_size(envoy, kind)
         if count == 0:
@@ -168,7 +169,7 @@ class EnvoyHost:
         return buffer_result(call, self._live(), attribute)
 
     def attribute_int(self, attribute: int) -> int | None:
-        """Number attribute."""
+        """Return a number attribute."""
         result = ffi.new("uint64_t *")
         call = lib.envoy_dynamic_module_callback_http_filter_get_attribute_int
         return int(result[0]) if call(self._live(), attribute, result) else None
@@ -231,7 +232,7 @@ class EnvoyHost:
         space, name = namespace.encode(), key.encode()
         where = (self._live(), lent(space), lent(name))
         if isinstance(value, list):
-            return all([_append_item(where, item) for item in value])
+            return sum(_append_item(where, item) for item in value) == len(value)
         if isinstance(value, bool):
             lib.envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(*where, value)
         elif isinstance(value, str):
@@ -245,9 +246,7 @@ class EnvoyHost:
         """Send a local reply, through C: the denied entry is due before it."""
         self._live()
         pairs = lent_pairs(headers)
-        lib.pyfilter_reply(
-            self._stream, status, pairs, len(headers), lent(body), lent(details)
-        )
+        lib.pyfilter_reply(self._stream, status, pairs, len(headers), lent(body), lent(details))
 
     def reply_headers(self, headers: Pairs, *, end_of_stream: bool) -> None:
         """Start a reply in pieces."""
@@ -309,9 +308,9 @@ class EnvoyHost:
         return int(lib.envoy_dynamic_module_callback_http_filter_get_worker_index(self._live()))
 
     def route_config(self) -> object | None:
-        """The most specific per-route config."""
+        """Return the most specific per-route config."""
         handle = lib.envoy_dynamic_module_callback_get_most_specific_route_config(self._live())
-        return None if handle == ffi.NULL else cast("object", ffi.from_handle(_mutable(handle)))
+        return None if handle == ffi.NULL else ffi.from_handle(_mutable(handle))
 
     def scheduler(self) -> Scheduler:
         """Make a scheduler handle."""
@@ -339,7 +338,7 @@ _METRIC_CALLS = {
 }
 
 
-def _mutable(handle: ffi.CData) -> ffi.CData:
+def _mutable(handle: CData) -> CData:
     """Drop the const that the ABI puts on addresses which are ours."""
     return ffi.cast("void *", handle)
 
