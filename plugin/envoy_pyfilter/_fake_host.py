@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A proxy's side of one stream, in memory. Public as ``envoy_pyfilter.testing.FakeHost``.
+
+It keeps what Envoy would keep and refuses what Envoy's side would refuse: use after the stream's
+end, use on another thread, headers in a map that is not there. What it is told to do (replies,
+resumes) it only writes down; ``testing.FakeStream`` does it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ._host import BodyKind, HeaderMap, MetadataSource, MetadataValue, NoteKind
+from .attributes import ATTRIBUTES
+from .errors import StreamGone, WrongThread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ._host import Pairs
+
+Space: TypeAlias = "dict[str, dict[str, MetadataValue]]"
+MetricKey: TypeAlias = tuple[int, tuple[bytes, ...]]
+
+_METRIC_SUCCESS = 0
+_METRIC_NOT_FOUND = 1
+_METRIC_INVALID_LABELS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentReply:
+    """A local reply as it was handed to the proxy (ABI: ``http_send_response``)."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    details: bytes
+
+
+class FakeMetrics:
+    """What Envoy counts for one filter instance, over all its streams."""
+
+    def __init__(self) -> None:
+        self.label_counts: dict[int, int] = {}
+        self.values: dict[MetricKey, int] = {}
+        self.recorded: dict[MetricKey, list[int]] = {}
+
+    def change(self, kind: str, metric: int, labels: Sequence[bytes], value: int) -> int:
+        """Do what the ABI's callback of that kind does; return its ``metrics_result``."""
+        if metric not in self.label_counts:
+            return _METRIC_NOT_FOUND
+        if len(labels) != self.label_counts[metric]:
+            return _METRIC_INVALID_LABELS
+        key = (metric, tuple(labels))
+        old = self.values.get(key, 0)
+        if kind == "histogram_record":
+            self.recorded.setdefault(key, []).append(value)
+        elif kind == "gauge_set":
+            self.values[key] = value
+        else:
+            self.values[key] = old - value if kind == "gauge_sub" else old + value
+        return _METRIC_SUCCESS
+
+
+class FakeScheduler:
+    """A ``Scheduler`` that puts its events into a queue."""
+
+    def __init__(self, events: queue.SimpleQueue[int]) -> None:
+        self._events = events
+        self.deleted = False
+
+    def commit(self, event_id: int) -> None:
+        """Add an event; after ``delete`` Envoy's memory would be used after it was freed."""
+        if self.deleted:
+            raise AssertionError("scheduler used after it was deleted")
+        self._events.put(event_id)
+
+    def delete(self) -> None:
+        """Give the handle back, once."""
+        if self.deleted:
+            raise AssertionError("scheduler deleted twice")
+        self.deleted = True
+
+
+class FakeHost:
+    """
+    A ``Host`` in memory.
+
+    Its public attributes are what a test sets before, or looks at after: ``maps`` (a map that the
+    stream does not have is missing), ``bodies``, ``attributes`` by dotted name, ``state`` (filter
+    state), ``spaces`` (metadata by source), ``notes``, ``failed_hooks``, ``replies``, ``calls``.
+    """
+
+    def __init__(self) -> None:
+        self.maps: dict[HeaderMap, list[tuple[bytes, bytes]]] = {}
+        self.bodies: dict[BodyKind, bytearray] = {}
+        self.buffered_received: set[bool] = set()  # True: the request's, False: the response's
+        self.attributes: dict[str, str | int | bool] = {}
+        self.state: dict[bytes, bytes] = {}
+        self.spaces: dict[MetadataSource, Space] = {source: {} for source in MetadataSource}
+        self.metrics = FakeMetrics()
+        self.route: object | None = None
+        self.limit = 1 << 20
+        self.worker = 0
+        self.notes: list[tuple[NoteKind, bytes, bytes, bytes]] = []
+        self.failed_hooks: list[str] = []
+        self.custom_flags: list[bytes] = []
+        self.replies: list[SentReply] = []
+        self.calls: list[str] = []  # what the proxy was told to do, in order
+        self.events: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.schedulers: list[FakeScheduler] = []
+        self._thread = threading.get_ident()
+        self._gone = False
+
+    def gone(self) -> None:
+        """End Envoy's side: everything raises ``StreamGone`` from here on."""
+        self._gone = True
+
+    def on_worker(self) -> bool:
+        """Whether the caller is on the thread that made this host."""
+        return threading.get_ident() == self._thread
+
+    def _check(self) -> None:
+        if self._gone:
+            raise StreamGone("the stream has ended; keep what you need of it, not the stream")
+        if not self.on_worker():
+            raise WrongThread("a stream is used on its own worker; see Stream.run_on_worker")
+
+    # --- headers ---
+
+    def headers(self, header_map: HeaderMap) -> list[tuple[bytes, bytes]]:
+        """All pairs of a map."""
+        self._check()
+        return list(self.maps.get(header_map, ()))
+
+    def header_values(self, header_map: HeaderMap, name: bytes) -> list[bytes]:
+        """All values of one name."""
+        return [value for key, value in self.headers(header_map) if key == name]
+
+    def set_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
+        """Replace the first value and drop the others; an empty value removes all."""
+        self._check()
+        pairs = self.maps.get(header_map)
+        if pairs is None:
+            return False
+        places = [index for index, (key, _) in enumerate(pairs) if key == name]
+        for index in reversed(places):
+            del pairs[index]
+        if value:
+            pairs.insert(places[0] if places else len(pairs), (name, value))
+        return True
+
+    def add_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
+        """Append a value; false for an empty one, as Envoy does."""
+        self._check()
+        if header_map not in self.maps or not value:
+            return False
+        self.maps[header_map].append((name, value))
+        return True
+
+    def remove_header(self, header_map: HeaderMap, name: bytes) -> bool:
+        """Remove all values of *name*."""
+        return self.set_header(header_map, name, b"")
+
+    # --- bodies ---
+
+    def body_size(self, kind: BodyKind) -> int:
+        """Length in bytes."""
+        return len(self.read_body(kind))
+
+    def read_body(self, kind: BodyKind) -> bytes:
+        """Copy the bytes; empty when there are none."""
+        self._check()
+        return bytes(self.bodies.get(kind, b""))
+
+    def drain_body(self, kind: BodyKind, size: int) -> bool:
+        """Remove bytes from the front."""
+        self._check()
+        if kind not in self.bodies:
+            return False
+        del self.bodies[kind][:size]
+        return True
+
+    def append_body(self, kind: BodyKind, data: bytes) -> bool:
+        """Add bytes at the end; false where there is no such body."""
+        self._check()
+        if kind not in self.bodies:
+            return False
+        self.bodies[kind] += data
+        return True
+
+    def received_is_buffered(self, *, request: bool) -> bool:
+        """Whether the received bytes are the buffered ones."""
+        self._check()
+        return request in self.buffered_received
+
+    # --- what Envoy knows ---
+
+    def attribute_string(self, attribute: int) -> bytes | None:
+        """Look up a text attribute."""
+        value = self._attribute(attribute)
+        return value.encode("latin-1") if isinstance(value, str) else None
+
+    def attribute_int(self, attribute: int) -> int | None:
+        """Look up a number attribute."""
+        value = self._attribute(attribute)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def attribute_bool(self, attribute: int) -> bool | None:
+        """Look up a boolean attribute."""
+        value = self._attribute(attribute)
+        return value if isinstance(value, bool) else None
+
+    def _attribute(self, number: int) -> str | int | bool | None:
+        self._check()
+        return next(
+            (self.attributes.get(name) for name, (id_, _) in ATTRIBUTES.items() if id_ == number),
+            None,
+        )
+
+    def filter_state(self, key: bytes) -> bytes | None:
+        """Bytes under *key*."""
+        self._check()
+        return self.state.get(key)
+
+    def set_filter_state(self, key: bytes, value: bytes) -> bool:
+        """Write bytes under *key*."""
+        self._check()
+        self.state[key] = value
+        return True
+
+    def metadata(self, source: MetadataSource, namespace: str, key: str) -> MetadataValue | None:
+        """One value."""
+        self._check()
+        return self.spaces[source].get(namespace, {}).get(key)
+
+    def metadata_keys(self, source: MetadataSource, namespace: str) -> list[str]:
+        """Keys of a namespace."""
+        self._check()
+        return list(self.spaces[source].get(namespace, {}))
+
+    def metadata_namespaces(self, source: MetadataSource) -> list[str]:
+        """Namespaces of a source."""
+        self._check()
+        return list(self.spaces[source])
+
+    def set_metadata(self, namespace: str, key: str, value: MetadataValue) -> bool:
+        """Set dynamic metadata; a list is appended to the list that is there."""
+        self._check()
+        space = self.spaces[MetadataSource.DYNAMIC].setdefault(namespace, {})
+        old = space.get(key)
+        if not isinstance(value, list):
+            space[key] = value
+        elif old is None:
+            space[key] = value.copy()
+        elif isinstance(old, list):
+            space[key] = [*old, *value]
+        else:
+            return False
+        return True
+
+    def change_metric(self, kind: str, metric: int, labels: Sequence[bytes], value: int) -> int:
+        """Change a metric."""
+        self._check()
+        return self.metrics.change(kind, metric, labels, value)
+
+    def worker_index(self) -> int:
+        """Which worker."""
+        self._check()
+        return self.worker
+
+    def route_config(self) -> object | None:
+        """Return the per-route config."""
+        self._check()
+        return self.route
+
+    def buffer_limit(self) -> int:
+        """Bytes that are buffered at most."""
+        self._check()
+        return self.limit
+
+    def set_buffer_limit(self, limit: int) -> None:
+        """Change that limit."""
+        self._check()
+        self.limit = limit
+
+    # --- what the proxy is told to do ---
+
+    def reply(self, status: int, headers: Pairs, body: bytes, details: bytes) -> None:
+        """Write a local reply down."""
+        self._check()
+        sent = SentReply(status=status, headers=list(headers), body=body, details=details)
+        self.replies.append(sent)
+        self.calls.append("reply")
+
+    def reply_headers(self, headers: Pairs, *, end_of_stream: bool) -> None:
+        """Write the start of a reply in pieces down."""
+        self._told(f"reply_headers {list(headers)!r} {end_of_stream}")
+
+    def reply_data(self, data: bytes, *, end_of_stream: bool) -> None:
+        """Write a piece of a reply down."""
+        self._told(f"reply_data {data!r} {end_of_stream}")
+
+    def reply_trailers(self, trailers: Pairs) -> None:
+        """Write the trailers of a reply down."""
+        self._told(f"reply_trailers {list(trailers)!r}")
+
+    def reset(self, reason: int, details: bytes) -> None:
+        """Write a reset down."""
+        self._told(f"reset {reason:d} {details.decode()}")
+
+    def resume_request(self) -> None:
+        """Write it down."""
+        self._told("resume_request")
+
+    def resume_response(self) -> None:
+        """Write it down."""
+        self._told("resume_response")
+
+    def clear_route_cache(self) -> None:
+        """Write it down."""
+        self._told("clear_route_cache")
+
+    def clear_route_cluster_cache(self) -> None:
+        """Write it down."""
+        self._told("clear_route_cluster_cache")
+
+    def _told(self, call: str) -> None:
+        self._check()
+        self.calls.append(call)
+
+    def add_custom_flag(self, flag: bytes) -> None:
+        """Keep a custom response flag."""
+        self._check()
+        self.custom_flags.append(flag)
+
+    def scheduler(self) -> FakeScheduler:
+        """Make a scheduler whose events go to ``events``."""
+        self._check()
+        scheduler = FakeScheduler(self.events)
+        self.schedulers.append(scheduler)
+        return scheduler
+
+    def note(self, kind: NoteKind, key: bytes, text: bytes, json: bytes) -> None:
+        """Keep a note."""
+        self._check()
+        self.notes.append((kind, key, text, json))
+
+    def hook_failed(self, hook: str) -> None:
+        """Keep the name of a hook that raised."""
+        self.failed_hooks.append(hook)
+
+
+def spaces(given: Mapping[str, Mapping[str, MetadataValue]] | None) -> Space:
+    """Copy metadata that a test gives."""
+    return {namespace: dict(keys) for namespace, keys in (given or {}).items()}
