@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * notes.c: what a Python hook says of its stream. The only thing in the record lane that allocates
+ * for a stream, because only the stream's own filter knows how much it says.
+ */
+#include <stdlib.h>
+
+#include "entry.h"
+#include "stream.h"
+
+/* Control bytes could end the line of an access log that prints the note; they become spaces. */
+static void without_controls(char *at, size_t length) {
+  for (size_t i = 0; i < length; i++) {
+    if ((unsigned char)at[i] < 0x20 || at[i] == 0x7f) {
+      at[i] = ' ';
+    }
+  }
+}
+
+/* A note in one piece of memory: the struct, then its key, its text, its JSON. */
+static note *note_new(int kind, slice key, slice plain, slice json) {
+  note *n = must_allocate(sizeof *n + key.length + plain.length + json.length);
+  char *at = (char *)(n + 1);
+  *n = (note){NULL, kind, {at, key.length}, {at + key.length, plain.length}, {NULL, json.length}};
+  n->json.data = n->text.data + plain.length;
+  memcpy(at, key.data, key.length);
+  memcpy(at + key.length, plain.data, plain.length);
+  memcpy(at + key.length + plain.length, json.data, json.length);
+  without_controls(at + key.length, plain.length);
+  return n;
+}
+
+/* Whether the new note takes the place of this one: a key of notes stands once. */
+static bool replaces(const note *added, const note *old) {
+  return added->kind == NOTE_NOTE && old->kind == NOTE_NOTE && slice_is(added->key, old->key);
+}
+
+void pyfilter_record_note(pyfilter_stream *s, int kind, const char *key, size_t key_length,
+                          const char *plain, size_t plain_length, const char *json,
+                          size_t json_length) {
+  note *added = note_new(kind, (slice){key, key_length}, (slice){plain, plain_length},
+                         (slice){json, json_length});
+  note **at = &s->record.notes;
+  while (*at != NULL && !replaces(added, *at)) {
+    at = &(*at)->next;
+  }
+  if (*at != NULL) {
+    note *old = *at;
+    added->next = old->next;
+    free(old);
+  }
+  *at = added;
+}
+
+void record_end(pyfilter_stream *s) {
+  note *next;
+  for (note *n = s->record.notes; n != NULL; n = next) {
+    next = n->next;
+    free(n);
+  }
+  s->record.notes = NULL;
+}

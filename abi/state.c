@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * state.c: see state.h. A key that is there already keeps its value: up to 1.38 Envoy itself
+ * refuses the second write, and logs a bug with a stack trace; from 1.39 on it would overwrite it
+ * without a word. The metadata of such a key is left alone too, so that both tell the same.
+ */
+#include "state.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "worker.h"
+
+static const slice MISSING_VALUE = {"-", 1};
+static const slice HIDDEN_VALUE = {"[redacted]", 10};
+
+/* A key of which a conflict has been logged. */
+typedef struct logged {
+  struct logged *next;
+  slice key;
+} logged;
+
+static pthread_mutex_t logged_lock = PTHREAD_MUTEX_INITIALIZER;
+static logged *logged_keys;
+
+/* Logs a conflict, once for each key in the life of the process. */
+static void log_conflict(const plan *p, slice key) {
+  pthread_mutex_lock(&logged_lock);
+  logged *known = logged_keys;
+  while (known != NULL && !slice_is(known->key, key)) {
+    known = known->next;
+  }
+  if (known == NULL) {
+    logged *first = must_allocate(sizeof *first);
+    *first = (logged){logged_keys, slice_copy(key.data, key.length)};
+    logged_keys = first;
+  }
+  pthread_mutex_unlock(&logged_lock);
+  if (known == NULL) {
+    host_log(envoy_dynamic_module_type_log_level_Warn,
+             "envoy_pyfilter: %.*s: the filter state %.*s was written before by another filter of "
+             "the same stream; its value stays (said once, counted in state_conflicts)",
+             (int)p->instance.length, p->instance.data, (int)key.length, key.data);
+  }
+}
+
+/* Appends a header's first value, as Envoy's own formats do, unless it is redacted; false: no such
+ * header. */
+static bool put_header(const entry *e, const plan *p, const state_part *part, text *out) {
+  const rules *r = &p->rules[part->map < 2 ? PLAN_REQUEST : PLAN_RESPONSE];
+  bool hidden = rules_verdict(r, part->text, name_hash(part->text)) & HEADER_HIDDEN;
+  const header_view *map = &e->maps[part->map];
+  for (size_t i = 0; i < map->count; i++) {
+    slice name = {map->headers[i].key_ptr, map->headers[i].key_length};
+    if (slice_is(name, part->text)) {
+      slice value = {map->headers[i].value_ptr, map->headers[i].value_length};
+      text_put(out, hidden ? HIDDEN_VALUE : value);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Appends the text of a note; false: no such note. */
+static bool put_note(const entry *e, slice key, text *out) {
+  for (const note *n = e->notes; n != NULL; n = n->next) {
+    if (n->kind == NOTE_NOTE && slice_is(n->key, key)) {
+      text_put(out, n->text);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Appends one part: what it names, cut to its limit, or "-". */
+static void put_part(const entry *e, const plan *p, const state_part *part, text *out) {
+  size_t start = out->length;
+  bool known = true;
+  switch (part->op) {
+  case PART_LITERAL:
+    text_put(out, part->text);
+    return;
+  case PART_HEADER:
+    known = put_header(e, p, part, out);
+    break;
+  case PART_FIELD:
+    known = entry_field_text(e, part->field, out);
+    break;
+  default:
+    known = put_note(e, part->text, out);
+  }
+  if (!known) {
+    text_put(out, MISSING_VALUE);
+  } else if (part->max_length > 0 && out->length - start > part->max_length) {
+    out->length = start + part->max_length;
+  }
+}
+
+/* Metadata is a protobuf string, so it has to be UTF-8; filter state takes any bytes. */
+static void write_key(const state_key *key, const plan *p, const host *h, slice value) {
+  h->call->state_set(h->envoy, key->key, value);
+  if (!slice_is_utf8(value)) {
+    text *repaired = &worker_self()->repaired;
+    repaired->length = 0;
+    text_utf8(repaired, value);
+    value = (slice){repaired->data, repaired->length};
+  }
+  h->call->metadata_set(h->envoy, p->instance, key->key, value);
+}
+
+uint64_t state_write(const entry *e, const plan *p, const host *h) {
+  uint64_t conflicts = 0;
+  text *value = &worker_self()->value;
+  for (size_t i = 0; i < p->state_count; i++) {
+    const state_key *key = &p->states[i];
+    if (h->call->state_exists(h->envoy, key->key)) {
+      log_conflict(p, key->key);
+      conflicts++;
+      continue;
+    }
+    value->length = 0;
+    text_need(value, 1); /* an empty value still needs an address */
+    for (size_t j = 0; j < key->count; j++) {
+      put_part(e, p, &key->parts[j], value);
+    }
+    write_key(key, p, h, (slice){value->data, value->length});
+  }
+  return conflicts;
+}
