@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Builds the shared object with a sanitizer, and stub hosts of every release, below ``build/abi``.
+
+What is built stays there, so only the first run takes its time. The package that the stub host
+loads is a folder of links into the source tree, beside the shared object just built.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .header import ROOT
+
+STUB = Path(__file__).with_name("stub")
+BUILD = ROOT / "build" / "abi"
+RELEASES = ("1.38", "1.39", "1.40")
+WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
+
+# Which package brings a sanitizer's runtime on the common distributions.
+RUNTIMES = {
+    "address,undefined": ("libasan and libubsan", "libasan8 libubsan1", "libasan libubsan"),
+    "thread": ("libtsan", "libtsan2", "libtsan"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A shared object inside its package, and the sanitizers (gcc's names) that are in it."""
+
+    sanitize: str
+    module: Path
+
+    @property
+    def site(self) -> Path:
+        """The folder that holds the package."""
+        return self.module.parent.parent
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = " ".join(map(str, command))
+        raise RuntimeError(f"{words}\n{done.stdout[-6000:]}{done.stderr[-6000:]}")
+
+
+def compiler() -> str:
+    """Return the C compiler that CMake takes too."""
+    found = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
+    if not found:
+        raise RuntimeError("no C compiler; install gcc (Debian, Ubuntu: apt-get install gcc)")
+    return found
+
+
+def tool(name: str) -> str:
+    """Return a build tool, from this Python's environment or the system."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise RuntimeError(f"no {name}; install it: {sys.executable} -m pip install {name}")
+    return found
+
+
+def folder(sanitize: str) -> Path:
+    """Return the build folder of a set of sanitizers."""
+    return BUILD / (sanitize.replace(",", "-") or "plain")
+
+
+def check_runtime(sanitize: str) -> None:
+    """Raise when the compiler has no runtime for these sanitizers, and say what brings it."""
+    where = folder(sanitize)
+    where.mkdir(parents=True, exist_ok=True)
+    (where / "probe.c").write_text("int main(void) { return 0; }\n")
+    flags = _sanitizer_flags(sanitize)
+    try:
+        _run(compiler(), *flags, where / "probe.c", "-o", where / "probe")
+        _run(where / "probe")
+    except RuntimeError as error:
+        what, debian, fedora = RUNTIMES[sanitize]
+        raise RuntimeError(
+            f"{compiler()} cannot build with -fsanitize={sanitize}: {what} is missing or does not"
+            f" run here (Debian, Ubuntu: apt-get install {debian}; Fedora: dnf install {fedora})"
+            f"\n{error}"
+        ) from error
+
+
+def _sanitizer_flags(sanitize: str) -> list[str]:
+    if not sanitize:
+        return []
+    return [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+
+
+def build_module(sanitize: str) -> Build:
+    """Build the shared object with these sanitizers ("": none), and a package around it."""
+    if sanitize:
+        check_runtime(sanitize)
+    where = folder(sanitize)
+    _run(
+        tool("cmake"),
+        *("-S", ROOT, "-B", where, "-G", "Ninja"),
+        f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+        f"-DCMAKE_BUILD_TYPE={'Debug' if sanitize else 'Release'}",
+        f"-DCMAKE_C_FLAGS_DEBUG=-O1 -g {' '.join(_sanitizer_flags(sanitize))}",
+        f"-DPYFILTER_SANITIZE={sanitize}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    )
+    _run(tool("cmake"), "--build", where, "--parallel", "2")
+    site = where / "site"
+    _run(tool("cmake"), "--install", where, "--prefix", site)
+    package = site / "envoy_pyfilter"
+    _link_package(package)
+    return Build(sanitize=sanitize, module=package / "libenvoy_pyfilter.so")
+
+
+def _link_package(package: Path) -> None:
+    """Link the source tree's modules into *package*, and drop links that lead nowhere."""
+    for old in package.iterdir():
+        if old.is_symlink() and not old.exists():
+            old.unlink()
+    for source in (ROOT / "plugin" / "envoy_pyfilter").iterdir():
+        link = package / source.name
+        if source.suffix != ".so" and source.name != "__pycache__" and not link.exists():
+            link.symlink_to(source)
+
+
+def build_stub(sanitize: str, release: str) -> Path:
+    """Build the stub host that is like Envoy *release* ("1.37" to "1.40")."""
+    where = folder(sanitize)
+    where.mkdir(parents=True, exist_ok=True)
+    made = where / f"stub_host_{release}"
+    sources = sorted(STUB.glob("*.c"))
+    inputs = [*sources, STUB / "stub.h", ROOT / "abi" / "envoy_abi.h"]
+    if made.exists() and made.stat().st_mtime > max(one.stat().st_mtime for one in inputs):
+        return made
+    _run(
+        compiler(),
+        *("-std=gnu11", "-O1", "-g", *WARNINGS, *_sanitizer_flags(sanitize)),
+        *("-D_GNU_SOURCE", f"-DSTUB_RELEASE={release.replace('.', '')}", "-I", ROOT / "abi"),
+        *sources,
+        *("-rdynamic", "-pthread", "-ldl", "-o", made),
+    )
+    return made
