@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from .access import AccessConfig, AccessFilter
 from .body import Body
 from .errors import ConfigError, PyFilterError, StreamGone, WrongThread
 from .filter import Config, Filter
 from .headers import Headers
 from .metadata import DynamicMetadata, FilterState, Metadata
 from .metrics import Counter, Gauge, Histogram
+from .record import Record
+from .sinks import Sink
 from .stream import Stream
 from .verdict import (
     BUFFER,
@@ -25,6 +28,8 @@ __all__ = [
     "BUFFER",
     "PASS",
     "PAUSE",
+    "AccessConfig",
+    "AccessFilter",
     "Body",
     "Config",
     "ConfigError",
@@ -39,8 +44,10 @@ __all__ = [
     "LocalReply",
     "Metadata",
     "PyFilterError",
+    "Record",
     "Reply",
     "ResetReason",
+    "Sink",
     "Stream",
     "StreamGone",
     "Verdict",
