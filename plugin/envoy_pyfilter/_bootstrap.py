@@ -146,7 +146,7 @@ def as_yaml(value: object) -> str:
 
 def settings(texts: list[str]) -> Dict:
     """
-    Make a filter config of ``--set`` arguments: ``log.request=false`` is ``{log: {request: false}}``.
+    Make a filter config of ``--set``: ``log.request=false`` is ``{log: {request: false}}``.
 
     ValueError on an argument without ``=`` or a key that is used both as a value and as a mapping.
     """

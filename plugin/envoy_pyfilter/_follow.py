@@ -42,7 +42,7 @@ def _time(entry: dict[str, Any]) -> str:
 
 
 def _head(entry: dict[str, Any]) -> str:
-    """What happened: the status of a response, the request line, how long it took."""
+    """Say what happened: the status of a response, the request line, how long it took."""
     parts = [f"{safe(entry.get('kind', '?')):8}"]
     if "response_code" in entry:
         parts.append(safe(entry["response_code"]))
@@ -57,8 +57,7 @@ def _rest(entry: dict[str, Any]) -> str:
     side = "response" if entry.get("kind") == "response" else "request"
     parts = []
     for key in (f"{side}_headers", f"{side}_trailers"):
-        for name, value in entry.get(key, {}).items():
-            parts.append(f"{safe(name)}: {safe(value)}")
+        parts += [f"{safe(name)}: {safe(value)}" for name, value in entry.get(key, {}).items()]
     for key in ("response_flags", "failed_hook", "denied", "notes", "rejected", "missing"):
         if entry.get(key) not in (None, "", "-"):
             parts.append(f"[{key}: {safe(entry[key])}]")

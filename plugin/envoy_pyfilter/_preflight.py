@@ -46,10 +46,10 @@ class Result(NamedTuple):
 
 
 def _libpython() -> str:
-    names = [sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LDLIBRARY")]
-    folders = [sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("LIBPL")]
-    for folder in filter(None, folders):
-        for name in filter(None, names):
+    names = [sysconfig.get_config_var(key) for key in ("INSTSONAME", "LDLIBRARY")]
+    folders = [sysconfig.get_config_var(key) for key in ("LIBDIR", "LIBPL")]
+    for folder in map(str, filter(None, folders)):
+        for name in map(str, filter(None, names)):
             path = os.path.join(folder, name)
             if ".so" in name and os.path.exists(path):
                 return path
@@ -154,7 +154,7 @@ def check_headers(facts: Facts) -> Result:
 
 
 def check_venv(facts: Facts) -> Result:
-    """The modules that make a virtual environment with pip in it."""
+    """Modules that make a virtual environment with pip in it."""
     if facts.venv:
         return Result("venv", True, "venv with pip", about_python=True)
     how = get("python3-venv", "python3")
@@ -163,7 +163,7 @@ def check_venv(facts: Facts) -> Result:
 
 
 def check_compiler(facts: Facts) -> Result:
-    """A C compiler, to compile."""
+    """Any C compiler, with the C library's headers."""
     how = get("gcc libc6-dev", "gcc glibc-devel")
     if facts.compiler and facts.c_library:
         return Result("C compiler", True, facts.compiler, about_python=False)

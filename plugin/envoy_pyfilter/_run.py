@@ -23,15 +23,19 @@ import time
 from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from envoy_pyfilter import _envoy
 from envoy_pyfilter._console import say
 from envoy_pyfilter._follow import Printer, tail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
+
+Child: TypeAlias = "subprocess.Popen[str]"
 
 PATIENCE = 10.0  # seconds that Envoy gets to end after SIGTERM
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -88,7 +92,7 @@ class Run:
         """*folder*: a place for what belongs to this run only."""
         self.job = job
         self.admin = Admin(folder / "admin")
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Child | None = None
         self.stopping = False
         self.printer = Printer(sys.stdout, self.stop)
         self.last_words: deque[str] = deque(maxlen=200)
@@ -114,7 +118,7 @@ class Run:
         command += ["--admin-address-path", str(self.admin.path), "-l", self.job.log_level]
         return command + (["--config-yaml", _ADMIN] if self.job.add_admin else [])
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> Child:
         process = subprocess.Popen(
             self._command(),
             env=_envoy.environment(),
@@ -138,18 +142,19 @@ class Run:
                 sys.stderr.write(line)
                 sys.stderr.flush()
 
-    def _threads(self, process: subprocess.Popen[str], ended: threading.Event) -> list[threading.Thread]:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        works = [(self.printer.lines, (process.stdout,)), (self._copy_log, (process.stderr,))]
-        threads = [threading.Thread(target=work, args=given, daemon=True) for work, given in works]
+    def _threads(self, process: Child, ended: threading.Event) -> list[threading.Thread]:
+        """Give the threads that read what Envoy writes."""
+        out, err = cast("IO[str]", process.stdout), cast("IO[str]", process.stderr)
+        works: list[Callable[[], None]] = [
+            partial(self.printer.lines, out),
+            partial(self._copy_log, err),
+        ]
         for path in self.job.files:
             start = path.stat().st_size if path.is_file() else 0
-            given = (path, self.printer.line, ended, start)
-            threads.append(threading.Thread(target=tail, args=given, daemon=True))
-        return threads
+            works.append(partial(tail, path, self.printer.line, ended, start))
+        return [threading.Thread(target=work, daemon=True) for work in works]
 
-    def _wait_ready(self, process: subprocess.Popen[str]) -> bool:
+    def _wait_ready(self, process: Child) -> bool:
         """Wait until Envoy serves; false when it ended or was told to."""
         told = time.monotonic() + 15
         while process.poll() is None and not self.stopping:
