@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``module:Class`` in a config to the class itself, from the folders that the config names."""
 
-# ruff: noqa: PTH (os.path says False where pathlib raises: no permission, a name too long)
+# os.path says False where pathlib raises (no permission, a name too long).
+# ruff: noqa: PTH100, PTH112
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The access filter: its config, and the plan that C carries out for each stream."""
 
-# ruff: noqa: PTH (os.path says False where pathlib raises: no permission, a name too long)
+# os.path says False where pathlib raises (no permission, a name too long).
+# ruff: noqa: PTH100, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
