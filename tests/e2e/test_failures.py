@@ -98,12 +98,12 @@ def spoken(request: pytest.FixtureRequest) -> str:
 
 
 def reached(protocol: str, hook: str) -> bool:
-    """The gRPC library sends no request trailers."""
+    """Say whether a hook is called: the gRPC library sends no request trailers."""
     return not (protocol == "gRPC" and hook == "on_request_trailers")
 
 
 def check_told(here: Site, hook: str, error: str) -> None:
-    """The failure is counted once, and its traceback is in Envoy's log once."""
+    """Check that the failure is counted once, and that its traceback is in the log once."""
     until(lambda: here.stat("hook_errors"), f"{here.name}.hook_errors")
     assert 1 == here.stat("hook_errors")
     assert 1 == len(here.log_lines(f"^ *{error}: boom {here.name}$"))

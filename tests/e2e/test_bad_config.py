@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad configs: Envoy rejects them with our message, word for word, and goes on with the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import bootstrap as b
+from .bootstrap import HERE
+from .envoy import validate
+from .site import Site
+
+ACCESS_CASES: dict[str, tuple[b.Dict, str]] = {
+    "unknown key": (
+        {"log": {"respnse_headers": {}}},
+        "access: log.respnse_headers: unknown key; did you mean response_headers?",
+    ),
+    "unknown key on top": ({"sink": []}, "access: sink: unknown key; did you mean sinks?"),
+    "wrong type": (
+        {"log": {"request": "yes"}},
+        'access: log.request: wrong type, got "yes"; expected true or false',
+    ),
+    "unknown sink type": (
+        {"sinks": [{"type": "fle", "path": "/tmp/x"}]},
+        'access: sinks[0].type: unknown sink type, got "fle"; expected file or python',
+    ),
+    "missing folder": (
+        {"sinks": [{"type": "file", "path": "/nowhere/at/all/log.json"}]},
+        'access: sinks[0].path: no such folder, got "/nowhere/at/all/log.json"; expected',
+    ),
+    "bad glob": (
+        {"log": {"request_headers": {"include": ["x-["]}}},
+        "access: log.request_headers.include[0]",
+    ),
+    "unknown field": (
+        {"log": {"fields": ["response_cod"]}},
+        "access: log.fields[0]",
+    ),
+    "unknown attribute": (
+        {"state": {"key": "%FIELD(response_cod)%"}},
+        "access: state.key",
+    ),
+    "bad format": ({"state": {"key": "%REQ(x"}}, "access: state.key"),
+    "bad choice": ({"on_error": "ignore"}, "access: on_error"),
+    "bad choice of time": ({"log": {"response_at": "never"}}, "access: log.response_at"),
+    "bad number": ({"sinks": [{"type": "file", "path": "/dev/null", "ring_bytes": 1.5}]}, "access: sinks[0].ring_bytes"),
+}
+IMPORT_CASES: dict[str, tuple[str, str]] = {
+    "no module": ("no_such_module:Filter", "no_such_module:Filter: "),
+    "no class": ("filters:NoSuchClass", "filters:NoSuchClass: "),
+    "no filter": ("filters:NotAFilter", "filters:NotAFilter: "),
+    "no name": ("unregistered", "unregistered: "),
+}
+
+
+@pytest.fixture
+def offered(new_site: Callable[[], Site]) -> Callable[[b.Dict], str]:
+    """Offer a filter in the place of a good one; give what Envoy logged as it rejected it."""
+    here = new_site()
+    here.open([here.filter(access={})])
+    assert 200 == here.fetch().status
+
+    def offer(bad: b.Dict) -> str:
+        start = len(here.envoy.log())
+        assert not here.offer([bad])
+        assert 200 == here.fetch().status  # the old one goes on
+        entries = here.entries(4)
+        assert [entry["instance"] for entry in entries] == [here.name] * 4
+        here.envoy.listeners.pop(here.name)
+        return here.envoy.log()[start:]
+
+    return offer
+
+
+@pytest.mark.parametrize("case", ACCESS_CASES)
+def test_access_config(offered: Callable[[b.Dict], str], case: str) -> None:
+    """A mistake in the access filter's config is told with its path and what was expected."""
+    config, message = ACCESS_CASES[case]
+    assert message in offered(b.py_filter("access", config))
+
+
+@pytest.mark.parametrize("case", IMPORT_CASES)
+def test_imports(offered: Callable[[b.Dict], str], case: str) -> None:
+    """A class that cannot be used is told by its name."""
+    name, message = IMPORT_CASES[case]
+    assert message in offered(b.py_filter(name, {"python_path": [str(HERE)]}))
+
+
+def test_module_that_raises(offered: Callable[[b.Dict], str], tmp_path: Path) -> None:
+    """A module that fails while it is imported leaves its traceback in the log."""
+    (tmp_path / "e2e_broken.py").write_text("value = 1\nraise LookupError('broken on purpose')\n")
+    log = offered(b.py_filter("e2e_broken:Filter", {"python_path": [str(tmp_path)]}))
+    assert "e2e_broken:Filter: " in log
+    assert "LookupError: broken on purpose" in log
+    assert 'e2e_broken.py", line 2' in log
+
+
+@pytest.mark.parametrize("error", ["ValueError('no good')", "SystemExit(3)"])
+def test_constructor_that_raises(
+    offered: Callable[[b.Dict], str], tmp_path: Path, error: str
+) -> None:
+    """A filter whose constructor raises is refused with its traceback."""
+    (tmp_path / "e2e_ctor.py").write_text(
+        "from envoy_pyfilter import Filter\n"
+        "class Picky(Filter):\n"
+        "    def __init__(self, config):\n"
+        f"        raise {error}\n"
+    )
+    log = offered(b.py_filter("e2e_ctor:Picky", {"python_path": [str(tmp_path)]}))
+    assert "e2e_ctor:Picky: " in log
+    assert "Traceback" in log
+    assert error.partition("(")[0] in log
+
+
+NOT_STRUCTS: dict[str, b.Dict] = {
+    "string": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "text"},
+    "bytes": {"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": "AAEC"},
+}
+
+
+@pytest.mark.parametrize("case", NOT_STRUCTS)
+def test_no_struct(offered: Callable[[b.Dict], str], case: str) -> None:
+    """A config that is no Struct is refused by that name."""
+    log = offered(b.py_filter("access", raw=NOT_STRUCTS[case]))
+    assert "filter_config must be a google.protobuf.Struct, got" in log
+
+
+def test_typed_config_of_a_filter(offered: Callable[[b.Dict], str]) -> None:
+    """A user's own typed config is checked in the same way."""
+    name = "filters:Scripted"
+    config: dict[str, Any] = {"python_path": [str(HERE)], "hoks": {}}
+    assert f"{name}: hoks: unknown key; did you mean hooks?" in offered(b.py_filter(name, config))
+
+
+def test_route_config(offered: Callable[[b.Dict], str], new_site: Callable[[], Site]) -> None:
+    """A route's config is checked, too, and the listener with it refused."""
+    here = new_site()
+    hooks = {"on_request_headers": "pass"}
+    here.open([here.filter(hooks)])
+    start = len(here.envoy.log())
+    name = "filters:Scripted__on_request_headers"
+    bad = b.route(typed_per_filter_config=b.py_route(name, {"limit": "many"}))
+    assert not here.offer([here.filter(hooks)], routes=[bad])
+    assert f"{name}: limit: " in here.envoy.log()[start:]
+    assert 200 == here.fetch().status
+    here.envoy.listeners.pop(here.name)
+
+
+@pytest.mark.parametrize("case", ACCESS_CASES)
+def test_validation_says_the_same(release: str, tmp_path: Path, case: str) -> None:
+    """``envoy --mode validate`` refuses the same configs with the same message."""
+    config, message = ACCESS_CASES[case]
+    whole = b.bootstrap(tmp_path / "none.json", [])
+    del whole["dynamic_resources"]
+    bad = b.listener("bad", filters=[b.py_filter("access", config)], routes=[b.direct()])
+    del bad["@type"]
+    whole["static_resources"]["listeners"] = [bad]
+    result = validate(release, tmp_path, whole)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout
