@@ -162,12 +162,13 @@ def listener(
     http: Dict | None = None,
     virtual_host: Dict | None = None,
     top: Dict | None = None,
+    route_config: Dict | None = None,
 ) -> Dict:
     """
     One listener on an ephemeral port of loopback that speaks HTTP/1.1 and HTTP/2.
 
     *http* is merged into the connection manager, *virtual_host* into the only virtual host, *top*
-    into the listener itself.
+    into the listener itself, *route_config* into the routes' whole.
     """
     manager = typed(
         "envoy.filters.network.http_connection_manager",
@@ -187,6 +188,7 @@ def listener(
                     **(virtual_host or {}),
                 }
             ],
+            **(route_config or {}),
         },
         http_filters=[*filters, router()],
         access_log=access_log or [],

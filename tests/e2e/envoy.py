@@ -54,8 +54,14 @@ class Envoy:
         concurrency: int = 1,
         level: str = "info",
         stdout: int | None = None,
+        wrapper: list[str] | None = None,
     ) -> None:
-        """*stdout* is a file descriptor for Envoy's standard output, else it goes to a file."""
+        """
+        Prepare; ``start`` starts it.
+
+        *stdout* is a file descriptor for Envoy's standard output, else it goes to a file.
+        *wrapper* is a command that runs another one, as ``nice`` does.
+        """
         self.release = release
         self.folder = folder
         self.listeners: dict[str, Dict] = {}
@@ -65,6 +71,7 @@ class Envoy:
         self._concurrency = concurrency
         self._level = level
         self._stdout = stdout
+        self._wrapper = wrapper or []
         self._process: subprocess.Popen[bytes] | None = None
         self._version = 0
         self._admin: tuple[str, int] = ("", 0)
@@ -99,6 +106,7 @@ class Envoy:
 
     def _command(self, config: Path, address: Path) -> list[str]:
         return [
+            *self._wrapper,
             str(binary(self.release)),
             *("-c", str(config)),
             *("--concurrency", str(self._concurrency)),

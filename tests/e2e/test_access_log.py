@@ -168,7 +168,11 @@ HEADERS = [
     (b"cookie", b"session=secret"),
     (b"accept", b"*/*"),
 ]
-ANSWER_HEADERS = [(b"set-cookie", b"a=secret"), (b"x-three", b"3"), (b"content-type", b"text/plain")]
+ANSWER_HEADERS = [
+    (b"set-cookie", b"a=secret"),
+    (b"x-three", b"3"),
+    (b"content-type", b"text/plain"),
+]
 HIDDEN = "[redacted]"
 RULES: dict[str, tuple[b.Dict, dict[str, Any]]] = {
     "default": (
@@ -288,7 +292,9 @@ def test_notes(site: SiteMaker, protocol: str) -> None:
     assert [["x-needed", ""]] == entry["missing"]
 
 
-@pytest.mark.parametrize("hook", ["on_request_headers", "on_response_headers", "on_stream_complete"])
+@pytest.mark.parametrize(
+    "hook", ["on_request_headers", "on_response_headers", "on_stream_complete"]
+)
 def test_failed_hook(site: SiteMaker, protocol: str, hook: str) -> None:
     """A stream whose hook failed is recorded all the same, and its entry says which."""
     here = site({hook: "raise RuntimeError('boom')"}, access={})
@@ -410,7 +416,9 @@ def test_values_stay_values(site: SiteMaker, protocol: str, case: str) -> None:
     """No value can break out of its string, and all come back as they were sent."""
     value = NASTY[case]
     here = site(access={})
-    here.fetch(protocol, headers=[(b"x-nasty", value)], answer=Answer(headers=[(b"x-nasty", value)]))
+    here.fetch(
+        protocol, headers=[(b"x-nasty", value)], answer=Answer(headers=[(b"x-nasty", value)])
+    )
     text = here.entries_path.read_bytes() if here.entries(2) else b""
     first, second = here.entries(2)
 
@@ -452,7 +460,10 @@ def test_entry_too_large(new_site: Callable[[], Site]) -> None:
 
 def test_counters(site: SiteMaker) -> None:
     """Envoy's stats count the entries by kind."""
-    here = site({"on_request_headers": "return Reply(403) if 'x-no' in stream.request_headers else None"}, access={})
+    here = site(
+        {"on_request_headers": "return Reply(403) if 'x-no' in stream.request_headers else None"},
+        access={},
+    )
     for headers in ([], [], [(b"x-no", b"1")]):
         here.fetch(headers=headers)
     here.entries(6)
@@ -475,10 +486,18 @@ def _without_varying(here: Site, entry: b.Dict) -> b.Dict:
     varying = {"time_unix_nano", "start_time_unix_nano", "duration_us", "downstream_remote_address"}
     assert here.name == entry["instance"]
     headers = {
-        side: {k: v for k, v in entry.get(side, {}).items() if k not in {"date", "x-envoy-upstream-service-time"}}
+        side: {
+            k: v
+            for k, v in entry.get(side, {}).items()
+            if k not in {"date", "x-envoy-upstream-service-time"}
+        }
         for side in ("request_headers", "response_headers")
     }
-    kept = {k: v for k, v in entry.items() if k not in varying | {"instance", "downstream_local_address"}}
+    kept = {
+        k: v
+        for k, v in entry.items()
+        if k not in varying | {"instance", "downstream_local_address"}
+    }
     return {**kept, **headers}
 
 

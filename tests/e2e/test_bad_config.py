@@ -47,7 +47,10 @@ ACCESS_CASES: dict[str, tuple[b.Dict, str]] = {
     "bad format": ({"state": {"key": "%REQ(x"}}, "access: state.key"),
     "bad choice": ({"on_error": "ignore"}, "access: on_error"),
     "bad choice of time": ({"log": {"response_at": "never"}}, "access: log.response_at"),
-    "bad number": ({"sinks": [{"type": "file", "path": "/dev/null", "ring_bytes": 1.5}]}, "access: sinks[0].ring_bytes"),
+    "bad number": (
+        {"sinks": [{"type": "file", "path": "/dev/null", "ring_bytes": 1.5}]},
+        "access: sinks[0].ring_bytes",
+    ),
 }
 IMPORT_CASES: dict[str, tuple[str, str]] = {
     "no module": ("no_such_module:Filter", "no_such_module:Filter: "),

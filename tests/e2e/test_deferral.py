@@ -45,7 +45,9 @@ LATE_FILTERS = {
 OLD = [(b"x-up", b"original"), (b"x-gone", b"1"), (b"x-many", b"1"), (b"x-many", b"2")]
 ANSWER = Answer(headers=OLD, body=[b"01234", b"56789"])
 NO_BODY = Answer(status=204, headers=OLD, body=())
-ORACLE = {f"resp {name}": f"%RESP({name})%" for name in ("x-late", "x-up", "x-gone", "server", "date")}
+ORACLE = {
+    f"resp {name}": f"%RESP({name})%" for name in ("x-late", "x-up", "x-gone", "server", "date")
+}
 SEES = {"on_response_headers": "saw(dict(stream.response_headers.items()))"}
 
 

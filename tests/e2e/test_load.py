@@ -63,7 +63,9 @@ def test_python_path(new_site: Callable[[], Site], tmp_path: Path) -> None:
     assert (418, b"kettle") == (got.status, got.body)
 
 
-def test_config_may_be_missing(new_site: Callable[[], Site], own_envoy: Callable[..., Envoy], upstream: Upstream) -> None:
+def test_config_may_be_missing(
+    new_site: Callable[[], Site], own_envoy: Callable[..., Envoy], upstream: Upstream
+) -> None:
     """Without any config the access filter writes everything to standard output."""
     envoy = own_envoy().start()
     here = Site(envoy, upstream, envoy.folder, "bare").open([b.py_filter("access")])
@@ -79,8 +81,16 @@ def listeners(path: Path, tmp_path: Path) -> b.Dict:
         {"type": "file", "path": str(path)},
         {"type": "python", "sink": "filters:FileSink", "config": {"path": str(tmp_path / "py")}},
     ]
-    config = {"python_path": [str(HERE)], "sinks": sinks, "hooks": {}, "seen": str(tmp_path / "seen")}
-    ours = b.py_filter("filters:ScriptedAccess__on_request_headers", {**config, "hooks": {"on_request_headers": "saw(1)"}})
+    config = {
+        "python_path": [str(HERE)],
+        "sinks": sinks,
+        "hooks": {},
+        "seen": str(tmp_path / "seen"),
+    }
+    ours = b.py_filter(
+        "filters:ScriptedAccess__on_request_headers",
+        {**config, "hooks": {"on_request_headers": "saw(1)"}},
+    )
     whole = b.bootstrap(tmp_path / "none.json", [])
     del whole["dynamic_resources"]
     one = b.listener("one", filters=[ours], routes=[b.direct()])

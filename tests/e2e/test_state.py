@@ -43,7 +43,10 @@ def keys(formats: dict[str, tuple[str, str]]) -> dict[str, str]:
 def test_state_says_what_envoy_says(site: SiteMaker, protocol: str) -> None:
     """Each key, printed by Envoy's log by its name, equals Envoy's own command for it."""
     state = keys(FORMATS)
-    oracle = {f"ours {name}": f"%FILTER_STATE({key}:PLAIN)%" for name, key in zip(FORMATS, state, strict=True)}
+    oracle = {
+        f"ours {name}": f"%FILTER_STATE({key}:PLAIN)%"
+        for name, key in zip(FORMATS, state, strict=True)
+    }
     oracle |= {f"theirs {name}": theirs for name, (_, theirs) in FORMATS.items()}
     here = site(
         access={"state": state},
@@ -117,7 +120,10 @@ def test_state_of_a_stream_without_response(site: SiteMaker, protocol: str) -> N
     here = site(
         {"on_request_headers": "saw('held'); return PAUSE"},
         access={"state": {"e2e.code": "%RESPONSE_CODE% %REQ(x-one)%"}},
-        oracle={"state": "%FILTER_STATE(e2e.code:PLAIN)%", "theirs": "%RESPONSE_CODE% %REQ(X-ONE)%"},
+        oracle={
+            "state": "%FILTER_STATE(e2e.code:PLAIN)%",
+            "theirs": "%RESPONSE_CODE% %REQ(X-ONE)%",
+        },
     )
     with here.client(protocol) as client:
         client.open(Request(headers=[(b"x-one", b"1")]), ends=True)
@@ -155,7 +161,9 @@ def test_old_and_new_config(new_site: Callable[[], Site]) -> None:
 
     def offer(version: str) -> None:
         access = {"state": {"e2e.key": version}}
-        hooks = {"on_request_headers": "saw('held'); return PAUSE if 'x-hold' in stream.request_headers else None"}
+        hooks = {
+            "on_request_headers": "saw('held'); return PAUSE if 'x-hold' in stream.request_headers else None"
+        }
         here.open([here.filter(hooks, access=access)], oracle=oracle)
 
     offer("old")

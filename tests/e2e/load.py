@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many requests at once: pipelined for speed, or one by one with clients that go away."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from .clients import CLIENTS
+from .messages import Request
+
+
+def pipelined(port: int, ids: list[str], *, path: str = "/", window: int = 200) -> list[str]:
+    """
+    Send a request for each id over one connection, *window* of them at a time.
+
+    Give the ids that were answered: all, or as many as came before the connection ended.
+    """
+    answered = 0
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        tail = b""
+        for start in range(0, len(ids), window):
+            batch = ids[start : start + window]
+            text = "".join(
+                f"GET {path} HTTP/1.1\r\nhost: e2e.test\r\nx-request-id: {one}\r\n\r\n"
+                for one in batch
+            )
+            try:
+                connection.sendall(text.encode())
+                while answered < start + len(batch):
+                    data = connection.recv(1 << 20)
+                    if not data:
+                        return ids[:answered]
+                    # The end of an answer with a body of "direct" and nothing after it.
+                    whole = tail + data
+                    answered += whole.count(b"\r\n\r\ndirect")
+                    tail = whole[whole.rfind(b"\r\n\r\ndirect") + 10 :][-64:]
+            except OSError:
+                return ids[:answered]
+    return ids
+
+
+def pipelined_by_many(port: int, ids: list[str], *, connections: int = 4) -> list[str]:
+    """Share the ids among several connections; give those that were answered."""
+    shares = [ids[number::connections] for number in range(connections)]
+    with ThreadPoolExecutor(connections) as pool:
+        return [one for share in pool.map(lambda s: pipelined(port, s), shares) for one in share]
+
+
+@dataclass
+class Shots:
+    """What the clients of ``shoot`` did: ids by how the exchange went."""
+
+    finished: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+SIZES = (0, 1, 100, 5_000, 70_000)
+
+
+def shoot(port: int, seed: int, count: int, protocol: str, *, prefix: str) -> Shots:
+    """
+    Make *count* exchanges of mixed sizes; at random points half of the clients go away.
+
+    A client goes away in the request, before the response, or in it; a finished exchange's
+    connection is used again.
+    """
+    dice = random.Random(seed)  # noqa: S311 (the same points each time)
+    shots = Shots()
+    client = CLIENTS[protocol](port)
+    for number in range(count):
+        name = f"{prefix}-{number}"
+        size, body = dice.choice(SIZES), b"x" * dice.choice(SIZES)
+        delay = [(b"x-envoy-fault-delay-request", b"20")] if dice.random() < 0.1 else []
+        request = Request(
+            method=b"POST" if body else b"GET",
+            path=b"/bytes/%d" % size,
+            headers=[(b"x-request-id", name.encode()), *delay],
+            body=[body] if body else [],
+        )
+        if dice.random() < 0.5:
+            got = client.fetch(request)
+            assert (200, size, True) == (got.status, len(got.body), got.whole), (name, got.status)
+            shots.finished.append(name)
+            continue
+        _leave(client, request, dice, size)
+        shots.left.append(name)
+        if protocol == "HTTP/1.1":
+            client = CLIENTS[protocol](port)
+    client.__exit__(None, None, None)
+    return shots
+
+
+def _leave(client: object, request: Request, dice: random.Random, size: int) -> None:
+    from .clients import Http1, Http2  # noqa: PLC0415
+
+    assert isinstance(client, Http1 | Http2)
+    point = dice.choice(("request", "before", "head", "body"))
+    body = b"".join(request.body)
+    client.open(request, ends=not body)
+    if body:
+        part = dice.randrange(len(body)) if point == "request" else len(body)
+        client.send(body[:part], ends=part == len(body))
+    if point in {"head", "body"}:
+        client.read_head()
+    if point == "body" and size > 1:
+        client.read_body(dice.randrange(1, size))
+    if isinstance(client, Http1) and dice.random() < 0.5:
+        client.reset_connection()
+    else:
+        client.abort()
+
+
+class Steady:
+    """Clients that send one request after the other, until they are told to stop."""
+
+    def __init__(self, port: Callable[[], int], clients: int, path: bytes = b"/") -> None:
+        """*port* is asked for at each connection."""
+        self._port = port
+        self._path = path
+        self._stop = threading.Event()
+        self.answered: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,)) for number in range(clients)
+        ]
+
+    def __enter__(self) -> Steady:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def _names(self, client: int) -> Iterator[str]:
+        number = 0
+        while not self._stop.is_set():
+            yield f"steady-{client}-{number}"
+            number += 1
+
+    def _run(self, number: int) -> None:
+        names = self._names(number)
+        for name in names:
+            answered = self._connection(name, names)
+            self.answered.extend(answered)
+
+    def _connection(self, first: str, others: Iterator[str]) -> Iterator[str]:
+        try:
+            with CLIENTS["HTTP/1.1"](self._port()) as client:
+                name: str | None = first
+                while name is not None:
+                    got = client.fetch(
+                        Request(path=self._path, headers=[(b"x-request-id", name.encode())])
+                    )
+                    if got.status != 200 or not got.whole:
+                        return
+                    yield name
+                    if got.get(b"connection") == b"close":
+                        return
+                    name = next(others, None)
+        except OSError:
+            return

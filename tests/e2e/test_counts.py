@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ten thousand requests, half of them left by their clients: our entries and Envoy's log agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from . import bootstrap as b
+from .envoy import Envoy
+from .load import SIZES, shoot
+from .oracle import check, check_request
+from .site import Site
+from .upstream import Upstream
+
+ROUTE_SIZE = 1 << 17
+
+
+def origin() -> b.Dict:
+    """Give a listener that is the upstream: Envoy answers faster than Python could."""
+    routes = [b.direct(f"/bytes/{size}", body="y" * size) for size in sorted(SIZES, reverse=True)]
+    fault = b.typed(
+        "envoy.filters.http.fault",
+        "extensions.filters.http.fault.v3.HTTPFault",
+        delay={"header_delay": {}, "percentage": {"numerator": 100}},
+    )
+    config = b.listener(
+        "origin",
+        filters=[b.buffer(ROUTE_SIZE), fault],
+        routes=routes,
+        route_config={"max_direct_response_body_size_bytes": ROUTE_SIZE},
+    )
+    return config
+
+
+def numbers(entries: list[b.Dict]) -> Counter[str]:
+    """Count entries by request id."""
+    return Counter(entry["request_id"] for entry in entries)
+
+
+def run(envoy: Envoy, upstream: Upstream, folder: Path, count: int) -> None:
+    """Make *count* exchanges, end Envoy, and compare the two logs stream by stream."""
+    envoy.listeners["origin"] = origin()
+    envoy.start()
+    port = envoy.ports()["origin"]
+    here = Site(envoy, upstream, folder, "counts")
+    here.open([here.filter(access={})])
+    del port
+
+    clients = [("HTTP/1.1", 6), ("HTTP/2", 2)]
+    jobs = [(kind, number) for kind, threads in clients for number in range(threads)]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        found = [
+            pool.submit(
+                shoot, here.port, 1000 + n, count // len(jobs), kind, prefix=f"{kind[5:]}-{n}"
+            )
+            for n, (kind, _) in enumerate(jobs)
+        ]
+        shots = [one.result() for one in found]
+    envoy.stop()
+
+    finished = {name for one in shots for name in one.finished}
+    left = {name for one in shots for name in one.left}
+    compare(here, finished, left)
+
+
+def compare(here: Site, finished: set[str], left: set[str]) -> None:
+    """Join Envoy's lines and our entries by request id."""
+    import json
+
+    told = {}
+    lines = [json.loads(line) for line in here.oracle_path.read_text().splitlines()]
+    told = {line["request_id"]: line for line in lines}
+    entries = [json.loads(line) for line in here.entries_path.read_text().splitlines()]
+    requests = [entry for entry in entries if entry["kind"] == "request"]
+    responses = [entry for entry in entries if entry["kind"] == "response"]
+
+    assert len(entries) == len(requests) + len(responses)
+    assert len(told) == len(lines)
+    assert finished <= told.keys() <= finished | left
+    assert len(left - told.keys()) < len(left) / 2  # a client may be gone before Envoy reads
+    assert Counter(told) == numbers(requests)
+    answered = {name: line for name, line in told.items() if line["response_code"]}
+    assert Counter(answered) == numbers(responses)
+    for entry in requests:
+        check_request(entry, told[entry["request_id"]])
+    for entry in responses:
+        check(entry, told[entry["request_id"]])
+    assert {0, 1} == {entry["worker"] for entry in entries}
+    assert {"-", "DC"} <= {entry["response_flags"] for entry in responses}
+
+
+def test_ten_thousand(own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_path: Path) -> None:
+    """Two workers, both protocols, mixed sizes, half of the clients leave: nothing is amiss."""
+    run(own_envoy(concurrency=2), upstream, tmp_path, 10_000)
+
+
+@pytest.mark.long
+def test_half_a_million(
+    own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_path: Path
+) -> None:
+    """The same, for minutes."""
+    run(own_envoy(concurrency=2), upstream, tmp_path, 500_000)
