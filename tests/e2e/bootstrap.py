@@ -203,10 +203,17 @@ def listener(
     }
 
 
-def cluster(name: str, port: int, **fields: Any) -> Dict:
-    """Give a cluster of one host on loopback that gets the protocol that the client spoke."""
+def cluster(name: str, port: int = 0, *, pipe: Path | None = None, **fields: Any) -> Dict:
+    """
+    Give a cluster of one host that gets the protocol that the client spoke.
+
+    The host is a port of loopback, or a UNIX socket.
+    """
+    address: Dict = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    if pipe is not None:
+        address = {"pipe": {"path": str(pipe)}}
     endpoint: Dict = {
-        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
+        "endpoint": {"address": address},
         "metadata": {"filter_metadata": {"e2e": {"of": "host"}}},
     }
     options = {

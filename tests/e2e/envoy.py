@@ -194,7 +194,7 @@ class Envoy:
         """Port of each active listener."""
         answer = json.loads(self.get("/listeners?format=json"))
         return {
-            status["name"]: status["local_address"]["socket_address"]["port_value"]
+            status["name"]: status["local_address"].get("socket_address", {}).get("port_value", 0)
             for status in answer.get("listener_statuses", [])
         }
 

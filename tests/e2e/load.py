@@ -9,9 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from .clients import CLIENTS
+from .clients import CLIENTS, Http1, Http2
 from .messages import Request
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def pipelined(port: int, ids: list[str], *, path: str = "/", window: int = 200) -> list[str]:
@@ -95,10 +99,7 @@ def shoot(port: int, seed: int, count: int, protocol: str, *, prefix: str) -> Sh
     return shots
 
 
-def _leave(client: object, request: Request, dice: random.Random, size: int) -> None:
-    from .clients import Http1, Http2  # noqa: PLC0415
-
-    assert isinstance(client, Http1 | Http2)
+def _leave(client: Http1 | Http2, request: Request, dice: random.Random, size: int) -> None:
     point = dice.choice(("request", "before", "head", "body"))
     body = b"".join(request.body)
     client.open(request, ends=not body)
@@ -128,7 +129,7 @@ class Steady:
             threading.Thread(target=self._run, args=(number,)) for number in range(clients)
         ]
 
-    def __enter__(self) -> Steady:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

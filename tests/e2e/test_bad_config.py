@@ -25,7 +25,7 @@ ACCESS_CASES: dict[str, tuple[b.Dict, str]] = {
         'access: log.request: wrong type, got "yes"; expected true or false',
     ),
     "unknown sink type": (
-        {"sinks": [{"type": "fle", "path": "/tmp/x"}]},
+        {"sinks": [{"type": "fle", "path": "/dev/null"}]},
         'access: sinks[0].type: unknown sink type, got "fle"; expected file or python',
     ),
     "missing folder": (
@@ -139,7 +139,7 @@ def test_typed_config_of_a_filter(offered: Callable[[b.Dict], str]) -> None:
     assert f"{name}: hoks: unknown key; did you mean hooks?" in offered(b.py_filter(name, config))
 
 
-def test_route_config(offered: Callable[[b.Dict], str], new_site: Callable[[], Site]) -> None:
+def test_route_config(new_site: Callable[[], Site]) -> None:
     """A route's config is checked, too, and the listener with it refused."""
     here = new_site()
     hooks = {"on_request_headers": "pass"}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from .upstream import Upstream
 ROUTE_SIZE = 1 << 17
 
 
-def origin() -> b.Dict:
+def origin(path: Path) -> b.Dict:
     """Give a listener that is the upstream: Envoy answers faster than Python could."""
     routes = [b.direct(f"/bytes/{size}", body="y" * size) for size in sorted(SIZES, reverse=True)]
     fault = b.typed(
@@ -28,13 +29,13 @@ def origin() -> b.Dict:
         "extensions.filters.http.fault.v3.HTTPFault",
         delay={"header_delay": {}, "percentage": {"numerator": 100}},
     )
-    config = b.listener(
+    return b.listener(
         "origin",
         filters=[b.buffer(ROUTE_SIZE), fault],
         routes=routes,
         route_config={"max_direct_response_body_size_bytes": ROUTE_SIZE},
+        top={"address": {"pipe": {"path": str(path)}}},
     )
-    return config
 
 
 def numbers(entries: list[b.Dict]) -> Counter[str]:
@@ -44,12 +45,10 @@ def numbers(entries: list[b.Dict]) -> Counter[str]:
 
 def run(envoy: Envoy, upstream: Upstream, folder: Path, count: int) -> None:
     """Make *count* exchanges, end Envoy, and compare the two logs stream by stream."""
-    envoy.listeners["origin"] = origin()
     envoy.start()
-    port = envoy.ports()["origin"]
+    envoy.listeners["origin"] = origin(folder / "origin")
     here = Site(envoy, upstream, folder, "counts")
     here.open([here.filter(access={})])
-    del port
 
     clients = [("HTTP/1.1", 6), ("HTTP/2", 2)]
     jobs = [(kind, number) for kind, threads in clients for number in range(threads)]
@@ -70,9 +69,6 @@ def run(envoy: Envoy, upstream: Upstream, folder: Path, count: int) -> None:
 
 def compare(here: Site, finished: set[str], left: set[str]) -> None:
     """Join Envoy's lines and our entries by request id."""
-    import json
-
-    told = {}
     lines = [json.loads(line) for line in here.oracle_path.read_text().splitlines()]
     told = {line["request_id"]: line for line in lines}
     entries = [json.loads(line) for line in here.entries_path.read_text().splitlines()]
@@ -94,14 +90,19 @@ def compare(here: Site, finished: set[str], left: set[str]) -> None:
     assert {"-", "DC"} <= {entry["response_flags"] for entry in responses}
 
 
-def test_ten_thousand(own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_path: Path) -> None:
+@pytest.fixture
+def two_workers(own_envoy: Callable[..., Envoy], tmp_path: Path) -> Envoy:
+    """Give an Envoy whose upstream is its own second listener."""
+    origin_cluster = b.cluster("upstream", pipe=tmp_path / "origin")
+    return own_envoy(concurrency=2, clusters=[origin_cluster])
+
+
+def test_ten_thousand(two_workers: Envoy, upstream: Upstream, tmp_path: Path) -> None:
     """Two workers, both protocols, mixed sizes, half of the clients leave: nothing is amiss."""
-    run(own_envoy(concurrency=2), upstream, tmp_path, 10_000)
+    run(two_workers, upstream, tmp_path, 10_000)
 
 
 @pytest.mark.long
-def test_half_a_million(
-    own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_path: Path
-) -> None:
+def test_half_a_million(two_workers: Envoy, upstream: Upstream, tmp_path: Path) -> None:
     """The same, for minutes."""
-    run(own_envoy(concurrency=2), upstream, tmp_path, 500_000)
+    run(two_workers, upstream, tmp_path, 500_000)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from . import bootstrap as b
@@ -30,10 +33,6 @@ def test_nothing_but_the_search_path(site: SiteMaker) -> None:
         }
     )
     here.fetch()
-    import sys
-
-    import msgspec
-
     environment, _ = here.seen(2)[0], None
     assert "ENVOY_DYNAMIC_MODULES_SEARCH_PATH" in environment[0]
     assert not {"PYTHONPATH", "PYTHONHOME", "PATH", "VIRTUAL_ENV"} & set(environment[0])
@@ -63,9 +62,7 @@ def test_python_path(new_site: Callable[[], Site], tmp_path: Path) -> None:
     assert (418, b"kettle") == (got.status, got.body)
 
 
-def test_config_may_be_missing(
-    new_site: Callable[[], Site], own_envoy: Callable[..., Envoy], upstream: Upstream
-) -> None:
+def test_config_may_be_missing(own_envoy: Callable[..., Envoy], upstream: Upstream) -> None:
     """Without any config the access filter writes everything to standard output."""
     envoy = own_envoy().start()
     here = Site(envoy, upstream, envoy.folder, "bare").open([b.py_filter("access")])
@@ -100,7 +97,7 @@ def listeners(path: Path, tmp_path: Path) -> b.Dict:
 
 
 def test_validation_starts_nothing(release: str, tmp_path: Path) -> None:
-    """Validation accepts a good config and makes no file; no thread of ours keeps it from ending."""
+    """Validation accepts a good config, makes no file and comes to an end."""
     probe = tmp_path / "probe"
     probe.mkdir()
     whole = listeners(probe / "log.json", probe)
@@ -139,8 +136,6 @@ def test_validation_has_no_thread(release: str, tmp_path: Path) -> None:
     whole["static_resources"]["listeners"] = [one]
     result = validate(release, tmp_path, whole)
     assert 0 == result.returncode, result.stderr
-    import ast
-
     names, files = ast.literal_eval((tmp_path / "spied").read_text())
     assert not [name for name in names if "pyfilter" in name or "python" in name.lower()]
     assert not [file for file in files if file.endswith(("log.json", "/py"))]

@@ -70,7 +70,7 @@ def test_file_is_appended_to(sink_site: Callable[..., Site], tmp_path: Path) -> 
     path = tmp_path / "log.json"
     path.write_text('{"request_id": "before"}\n')
     send(sink_site(file_sink(path)), "one", "two")
-    until(lambda: len(ids(path)) == 3, lambda: path.read_text())
+    until(lambda: len(ids(path)) == 3, path.read_text)
     assert ["before", "one", "two"] == ids(path)
 
 
@@ -98,7 +98,7 @@ def test_two_configs_share_a_file(sink_site: Callable[..., Site], tmp_path: Path
     for thread in threads:
         thread.join()
     until(lambda: len(ids(path)) == 4000, lambda: len(ids(path)))
-    assert Counter(sum(names, [])) == Counter(ids(path))
+    assert Counter([*names[0], *names[1]]) == Counter(ids(path))
 
 
 def test_rotation(sink_site: Callable[..., Site], tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_full_tmpfs(own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_pat
 
 
 def batches(path: Path) -> list[tuple[str, list[b.Dict]]]:
-    """What the Python sink wrote: its thread's name and its records."""
+    """Read what the Python sink wrote: its thread's name and its records."""
     return [ast.literal_eval(line) for line in whole_lines(path)]
 
 

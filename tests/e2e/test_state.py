@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filter state and dynamic metadata that the access filter writes, as Envoy's own log prints them."""
+"""Filter state and metadata that the access filter writes, as Envoy's own log prints them."""
 
 from __future__ import annotations
 
@@ -162,7 +162,10 @@ def test_old_and_new_config(new_site: Callable[[], Site]) -> None:
     def offer(version: str) -> None:
         access = {"state": {"e2e.key": version}}
         hooks = {
-            "on_request_headers": "saw('held'); return PAUSE if 'x-hold' in stream.request_headers else None"
+            "on_request_headers": """
+                saw('held')
+                return PAUSE if 'x-hold' in stream.request_headers else PASS
+            """
         }
         here.open([here.filter(hooks, access=access)], oracle=oracle)
 
