@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "abi" / "envoy_abi.h"
 TABLE = Path(__file__).with_name("abi_table.json")
 OLDEST = "1.38.3"
+HOOK_PREFIX = "envoy_dynamic_module_on_"
 
 _KNOWN_TYPES = "bool size_t int64_t uint32_t uint64_t".split()
 _MARKS = {"ABI_WEAK": "extern", "ABI_HOOK": "static"}
