@@ -91,7 +91,7 @@ class _Checker:
             if use.is_route:
                 _config.load_route(use.filter_name, encoded)
                 return None
-            return _config.load(use.filter_name, encoded, True).instance
+            return _config.load(use.filter_name, encoded, validating=True).instance
         except ConfigError as error:
             where = self.document.known((*place, "value", *named_place(str(error))))
             yield self.finding("error", where, str(error))

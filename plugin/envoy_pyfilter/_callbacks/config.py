@@ -8,8 +8,8 @@ Envoy takes definitions of metrics only while the config loads, on the main thre
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from envoy_pyfilter import _config
 from envoy_pyfilter._abi import ffi, lib
@@ -20,9 +20,12 @@ from envoy_pyfilter.metrics import declared
 from envoy_pyfilter.sinks import PythonSink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from envoy_pyfilter._abi import CData
     from envoy_pyfilter.filter import Filter
     from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
+    from envoy_pyfilter.sinks import Sink
 
 log = logging.getLogger("envoy_pyfilter")
 
@@ -49,12 +52,10 @@ _OPS = {
 }
 
 
-@dataclass(slots=True)
-class LoadedConfig:
+class LoadedConfig(NamedTuple):
     """What lives as long as Envoy keeps a filter config."""
 
     filter: Filter
-    python_sinks: list[PythonSink] = field(default_factory=list)
 
     def destroyed(self) -> None:
         """Tell the filter; its sinks end by themselves once C has let go of them."""
@@ -76,16 +77,19 @@ def load(out: CData, filter_name: str, config: bytes) -> LoadedConfig:
     }
     out.hook_errors = _define(out.envoy, "counter", f"{prefix}.hook_errors", ())
     out.wants = hooks_wanted(type(loaded.filter))
-    result = LoadedConfig(loaded.filter)
     if loaded.plan is not None:
-        ids = [
-            (which, _define(out.envoy, "counter", f"{prefix}.{name}", ()))
-            for name, which in _COUNTERS
-        ]
-        out.plan = _make_plan(loaded.plan, result, validating=validating)
-        for which, number in ids:
-            lib.pyfilter_plan_counter(out.plan, which, number)
-    return result
+        _load_plan(out, prefix, loaded.plan)
+    return LoadedConfig(loaded.filter)
+
+
+def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:
+    counters = [
+        (which, _define(out.envoy, "counter", f"{prefix}.{name}", ())) for name, which in _COUNTERS
+    ]
+    sinks = [None if sink.target is None else sink.target() for sink in spec.sinks]
+    out.plan = _make_plan(spec, sinks)
+    for which, number in counters:
+        lib.pyfilter_plan_counter(out.plan, which, number)
 
 
 def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
@@ -97,7 +101,8 @@ def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
     return int(number[0])
 
 
-def _make_plan(spec: PlanSpec, result: LoadedConfig, *, validating: bool) -> CData:
+def _make_plan(spec: PlanSpec, sinks: list[Sink | None]) -> CData:
+    """Make C's plan; nothing may fail after its sinks were added, because they run at once."""
     flags = lib.PLAN_LOG_REQUEST if spec.log_request else 0
     flags |= lib.PLAN_AT_END_OF_STREAM if spec.at_end_of_stream else 0
     flags |= lib.PLAN_TRAILERS if spec.trailers else 0
@@ -111,8 +116,8 @@ def _make_plan(spec: PlanSpec, result: LoadedConfig, *, validating: bool) -> CDa
     _add_rules(plan, lib.PLAN_RESPONSE, spec.response_headers)
     for state in spec.state:
         _add_state(plan, state)
-    for sink in spec.sinks:
-        _add_sink(plan, sink, result, validating=validating)
+    for sink, made in zip(spec.sinks, sinks, strict=True):
+        _add_sink(plan, sink, made)
     return plan
 
 
@@ -137,10 +142,30 @@ def _add_state(plan: CData, state: StateSpec) -> None:
             raise ConfigError(f"state.{state.key.decode()}: no such field: {part.text.decode()}")
 
 
-def _add_sink(plan: CData, spec: SinkSpec, result: LoadedConfig, *, validating: bool) -> None:
+def _add_sink(plan: CData, spec: SinkSpec, made: Sink | None) -> None:
+    """Give the plan a sink; start the thread of a Python sink, which ends when C lets go of it."""
     if spec.type == "file":
-        lib.pyfilter_plan_sink(plan, lib.pyfilter_sink_file(spec.path.encode(), spec.ring_bytes))
-        return
-    if validating:
-        return
-    raise NotImplementedError
+        sink = lib.pyfilter_sink_file(spec.path.encode(), spec.ring_bytes)
+        lib.pyfilter_plan_sink(plan, sink)
+    elif made is not None:
+        sink = lib.pyfilter_sink_python(spec.ring_bytes)
+        lib.pyfilter_plan_sink(plan, sink)
+        runner = PythonSink(
+            made,
+            _taker(sink, spec.ring_bytes),
+            partial(lib.pyfilter_sink_failed, sink),
+            done=partial(lib.pyfilter_sink_done, sink),
+            name=spec.name,
+        )
+        runner.start()
+
+
+def _taker(sink: CData, capacity: int) -> Callable[[int], bytes | None]:
+    """Return the function with which a sink's thread waits for lines, without the GIL."""
+    buffer = ffi.new("char[]", capacity)
+
+    def take(timeout_ms: int) -> bytes | None:
+        size = lib.pyfilter_sink_take(sink, buffer, capacity, timeout_ms)
+        return None if size < 0 else cast("bytes", ffi.unpack(buffer, size))
+
+    return take
