@@ -142,24 +142,3 @@ def as_yaml(value: object) -> str:
     """Write *value* as YAML, keys in the order in which they stand."""
     text: str = yaml.safe_dump(value, sort_keys=False, width=100)
     return text
-
-
-def settings(texts: list[str]) -> Dict:
-    """
-    Make a filter config of ``--set``: ``log.request=false`` is ``{log: {request: false}}``.
-
-    ValueError on an argument without ``=`` or a key that is used both as a value and as a mapping.
-    """
-    whole: Dict = {}
-    for text in texts:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise ValueError(f"--set {text}: expected KEY=VALUE, such as log.request=false")
-        *parents, last = path.split(".")
-        place = whole
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise ValueError(f"--set {text}: {parent} has a value already")  # noqa: TRY004
-        place[last] = yaml.safe_load(value)
-    return whole

@@ -86,7 +86,7 @@ class _Checker:
             text = f'"@type" must be {STRUCT_TYPE}, with the config under value; got {kind}'
             yield self.finding("error", place, text)
             return None
-        encoded = json.dumps(use.config).encode()
+        encoded = json.dumps((given or {}).get("value", {})).encode()
         try:
             if use.is_route:
                 _config.load_route(use.filter_name, encoded)
@@ -125,11 +125,9 @@ class _Checker:
 
 def named_place(message: str) -> Place:
     """Read the dotted path out of a ConfigError: ``access: log.fields[1]: ...``."""
-    found = re.match(r"[^ ]+: ([\w.\[\]-]+): ", message)
-    if found is None:
-        return ()
-    keys = re.findall(r"[^.\[\]]+", found[1])
-    return tuple(int(key) if key.isdigit() else key for key in keys)
+    found = re.match(r"[^ ]+: ((?:[\w.-]|\[\d+\]|\[\"[^\"]*\"\])+): ", message)
+    keys = re.findall(r"\[(\d+)\]|\[\"([^\"]*)\"\]|([\w-]+)", found[1] if found else "")
+    return tuple(int(number) if number else key or word for number, key, word in keys)
 
 
 def static(text: str) -> list[Finding]:

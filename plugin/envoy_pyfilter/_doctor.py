@@ -24,6 +24,8 @@ PACKAGES = ("cffi", "msgspec", "PyYAML")
 _HOOK = "envoy_dynamic_module_on_program_init"
 _OPEN = f"import ctypes, sys; ctypes.CDLL(sys.argv[1], mode=1).{_HOOK}"
 
+_ONLY_ENVOY = "undefined symbol: envoy_dynamic_module_callback_"  # all but Envoy itself was found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -53,7 +55,8 @@ def _module() -> tuple[str, str]:
         [sys.executable, "-c", _OPEN, path], capture_output=True, text=True, check=False
     )
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return path, "" if done.returncode == 0 else lines[-1]
+    opened = done.returncode == 0 or _ONLY_ENVOY in lines[-1]
+    return path, "" if opened else lines[-1].removeprefix(f"OSError: {path}: ")
 
 
 def _load(envoy: Path) -> str:

@@ -39,6 +39,7 @@ Child: TypeAlias = "subprocess.Popen[str]"
 
 PATIENCE = 10.0  # seconds that Envoy gets to end after SIGTERM
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_QUIET = ["-l", "warning", "--component-log-level", "main:error,dynamic_modules:info"]
 _ADMIN = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}"
 
 
@@ -49,7 +50,7 @@ class Job:
     envoy: Path
     config: Path
     add_admin: bool = False  # the bootstrap has no admin address
-    log_level: str = "warning"
+    log_level: str | None = None  # None: warnings, and what filters say through logging
     files: list[Path] = field(default_factory=list)  # entries come there, besides stdout
     try_path: str = "/"
 
@@ -115,7 +116,8 @@ class Run:
 
     def _command(self) -> list[str]:
         command = [str(self.job.envoy), "-c", str(self.job.config), "--disable-hot-restart"]
-        command += ["--admin-address-path", str(self.admin.path), "-l", self.job.log_level]
+        command += ["--admin-address-path", str(self.admin.path)]
+        command += ["-l", self.job.log_level] if self.job.log_level else _QUIET
         return command + (["--config-yaml", _ADMIN] if self.job.add_admin else [])
 
     def _start(self) -> Child:

@@ -11,13 +11,13 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from envoy_pyfilter import _bootstrap, _check, _doctor, _envoy
+from envoy_pyfilter import _bootstrap, _check, _doctor, _envoy, _select
 from envoy_pyfilter._bootstrap import PyFilter, Wanted
 from envoy_pyfilter._console import Refusal, say
 from envoy_pyfilter._demo_upstream import demo_upstream
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--config", metavar="FILE", type=Path, help="a bootstrap of your own")
     _add_filter_options(one)
     one.add_argument("--envoy", metavar="PATH|VERSION", help=f"{envoy_help}, downloaded if missing")
-    one.add_argument("--log-level", default="warning", help="of Envoy's log (default: warning)")
+    one.add_argument("--log-level", metavar="LEVEL", help="of Envoy's log (default: warnings)")
 
     one = commands.add_parser("config", help="print a filter's config, or a bootstrap around it")
     one.set_defaults(command=_config)
@@ -119,38 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_diagnose)
     one.add_argument("--envoy", metavar="PATH|VERSION", help=envoy_help)
     return parser
-
-
-def _is_access(name: str) -> bool:
-    """Tell whether a filter writes entries itself; Refusal when it cannot be imported."""
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        return name == "access"
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise Refusal(f"--filter {name}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    from envoy_pyfilter.access import AccessFilter  # noqa: PLC0415 (only here)
-
-    return isinstance(found, type) and issubclass(found, AccessFilter)
-
-
-def _filters(options: argparse.Namespace) -> list[PyFilter]:
-    try:
-        config = _bootstrap.settings(options.set)
-    except (ValueError, yaml.YAMLError) as error:
-        raise Refusal(str(error)) from error
-    if options.filter is None:
-        return [PyFilter(name="access", config=config)]
-    if ":" in options.filter:
-        config = {"python_path": [str(Path.cwd())], **config}
-    chosen = PyFilter(name=options.filter, config=config)
-    return [chosen] if _is_access(options.filter) else [PyFilter(name="access"), chosen]
 
 
 def _wanted(
@@ -197,7 +165,7 @@ def _run(options: argparse.Namespace) -> int:
         return run(_given_job(options))
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="envoy-pyfilter-"))
-        filters = _filters(options)
+        filters = _select.filters(options.filter, options.set, defaults=False)
         envoy = _envoy.find(options.envoy)
         upstream = options.upstream or ("127.0.0.1", stack.enter_context(demo_upstream()))
         file = Path(folder, "envoy.yaml")
@@ -215,7 +183,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    wanted = _wanted(options, _filters(options), options.upstream or ("127.0.0.1", 8080))
+    filters = _select.filters(options.filter, options.set, defaults=True)
+    wanted = _wanted(options, filters, options.upstream or ("127.0.0.1", 8080))
     if options.bootstrap:
         value: object = _bootstrap.bootstrap(wanted)
     else:
