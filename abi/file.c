@@ -63,18 +63,21 @@ bool file_has_bytes(file *f) {
 
 bool file_is_blocked(const file *f) { return f->full || f->retry_at > now_ms(); }
 
-/* Trouble is counted and logged when it begins, not each time that a try fails. */
+/* Trouble is counted and logged when it begins, not each time that a try fails. error 0: `what`
+ * says it all. */
 static void trouble(file *f, const char *what, int error) {
   char reason[128];
   if (!f->troubled) {
     f->troubled = true;
     atomic_fetch_add_explicit(&f->out.errors, 1, memory_order_relaxed);
     host_log(envoy_dynamic_module_type_log_level_Warn,
-             "envoy_pyfilter: %s: %s: %s; entries wait and are dropped when their ring is full",
-             f->path, what, strerror_r(error, reason, sizeof reason));
+             "envoy_pyfilter: %s: %s%s%s; entries wait, and are dropped when their ring is full",
+             f->path, what, error ? ": " : "",
+             error ? strerror_r(error, reason, sizeof reason) : "");
   }
 }
 
+/* All that waited is delivered. */
 static void trouble_is_over(file *f) {
   f->pause = 0;
   f->retry_at = 0;
@@ -128,7 +131,11 @@ static bool file_open(file *f) {
   }
   int error = errno;
   file_close(f);
-  trouble(f, error == ENXIO ? "nobody reads it" : "cannot be opened", error);
+  if (error == ENXIO) {
+    trouble(f, "nobody reads it", 0);
+  } else {
+    trouble(f, "cannot be opened", error);
+  }
   back_off(f);
   return false;
 }
@@ -258,7 +265,6 @@ static bool flush_once(file *f, bool *progress) {
   ring *owners[BATCH];
   int count = gather(f, pieces, owners);
   if (count == 0) {
-    trouble_is_over(f);
     return false;
   }
   ssize_t written = put(f, pieces, count);
@@ -280,13 +286,16 @@ bool file_flush(file *f) {
   bool progress = false;
   uint64_t now = now_ms();
   if (f->full_since != 0 && now - f->full_since >= STALLED_MS) {
-    trouble(f, "its reader does not keep up", EAGAIN);
+    trouble(f, "its reader does not keep up", 0);
   }
   if (f->full || f->retry_at > now || !file_has_bytes(f) || !ready(f)) {
     return false;
   }
   f->retry_at = 0;
   for (int round = 0; round < ROUNDS && flush_once(f, &progress); round++) {
+  }
+  if (progress && !file_has_bytes(f)) {
+    trouble_is_over(f);
   }
   return progress;
 }
