@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,7 @@ def wait_for(condition: Any, what: str, seconds: float = 120) -> Any:
 
 def fetch(address: str) -> str:
     """Return an admin page."""
-    import urllib.request  # noqa: PLC0415 (only here)
-
-    with urllib.request.urlopen(f"http://{address}", timeout=10) as page:  # noqa: S310
+    with urllib.request.urlopen(f"http://{address}", timeout=10) as page:
         return str(page.read().decode())
 
 
