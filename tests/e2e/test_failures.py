@@ -253,7 +253,7 @@ def test_watermark_hooks_that_raise(site: SiteMaker) -> None:
     fails = "raise RuntimeError('boom')"
     here = site(
         {"on_downstream_above_high_watermark": fails},
-        top={"per_connection_buffer_limit_bytes": 32768},
+        http={"http2_protocol_options": {"initial_stream_window_size": 65535}},
     )
     with here.client("HTTP/2") as client:
         client.open(Request(path=b"/bytes/2000000"), ends=True)

@@ -151,7 +151,7 @@ def test_watermarks(site: SiteMaker) -> None:
             "on_downstream_above_high_watermark": "saw('above')",
             "on_downstream_below_low_watermark": "saw('below')",
         },
-        top={"per_connection_buffer_limit_bytes": 32768},
+        http={"http2_protocol_options": {"initial_stream_window_size": 65535}},
     )
     with here.client("HTTP/2") as client:
         client.open(Request(path=b"/bytes/5000000"), ends=True)

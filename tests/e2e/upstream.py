@@ -101,6 +101,8 @@ class Upstream:
             await kind(self, reader, writer).run(start)
         except (ConnectionError, asyncio.IncompleteReadError, h11.RemoteProtocolError):
             pass  # Envoy closed, which is its right.
+        except asyncio.CancelledError:
+            pass  # We stop; a task that ends as cancelled is logged as an error by asyncio.
         finally:
             writer.close()
 
