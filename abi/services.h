@@ -104,6 +104,10 @@ void pyfilter_reply_headers(pyfilter_stream *s,
                             size_t headers_length, bool end_of_stream);
 /* A paused request goes on: the request entry that waited is written. */
 void pyfilter_resume_request(pyfilter_stream *s);
+/* A paused response goes on. */
+void pyfilter_resume_response(pyfilter_stream *s);
+/* Whether a response's headers went past us, so that a reply in pieces would be a second one. */
+bool pyfilter_response_begun(pyfilter_stream *s);
 /* Counts a hook that raised and keeps its name for the record: the text lives as long as the process.
  * Called inside a hook of the stream, whose host may be gone already. */
 void pyfilter_hook_failed(pyfilter_stream *s, const char *hook);

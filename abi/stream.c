@@ -133,9 +133,14 @@ int stream_request_trailers(pyfilter_stream *s) {
   return status;
 }
 
-/* The end of the response went by: the record lane may be told to write here already. */
-static void response_passed(pyfilter_stream *s, bool end_of_stream) {
+/* After a verdict on the response. `status` is 0 exactly when it passes: then its headers are on
+ * their way, and if it ends here the record lane may be told to write already. */
+static void response_passes(pyfilter_stream *s, int status, bool end_of_stream) {
   s->record.response_seen = true;
+  if (status != CONTINUE) {
+    return;
+  }
+  s->response_begun = true;
   if (end_of_stream && s->envoy != NULL) {
     record_end_of_stream(s);
   }
@@ -147,7 +152,7 @@ int stream_response_headers(pyfilter_stream *s, bool end_of_stream) {
   if (wanted(s, WANT_RESPONSE_HEADERS)) {
     status = settle(s, pyfilter_response_headers(s->python, end_of_stream), STOP);
   }
-  response_passed(s, end_of_stream);
+  response_passes(s, status, end_of_stream);
   leave(s);
   return status;
 }
@@ -158,7 +163,7 @@ int stream_response_body(pyfilter_stream *s, bool end_of_stream) {
   if (wanted(s, WANT_RESPONSE_BODY)) {
     status = settle(s, pyfilter_response_body(s->python, end_of_stream), STOP_NO_BUFFER);
   }
-  response_passed(s, end_of_stream);
+  response_passes(s, status, end_of_stream);
   leave(s);
   return status;
 }
@@ -169,7 +174,7 @@ int stream_response_trailers(pyfilter_stream *s) {
   if (wanted(s, WANT_RESPONSE_TRAILERS)) {
     status = settle(s, pyfilter_response_trailers(s->python), STOP);
   }
-  response_passed(s, true);
+  response_passes(s, status, true);
   leave(s);
   return status;
 }
@@ -246,6 +251,13 @@ void pyfilter_reply_headers(pyfilter_stream *s,
 void pyfilter_resume_request(pyfilter_stream *s) {
   request_passes(s, CONTINUE);
   envoy_dynamic_module_callback_http_filter_continue_decoding(s->envoy);
+}
+
+bool pyfilter_response_begun(pyfilter_stream *s) { return s->response_begun; }
+
+void pyfilter_resume_response(pyfilter_stream *s) {
+  s->response_begun = true;
+  envoy_dynamic_module_callback_http_filter_continue_encoding(s->envoy);
 }
 
 /* A hook of the stream is on the stack, so the stream is there; its host may be gone. */

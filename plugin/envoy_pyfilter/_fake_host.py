@@ -321,6 +321,11 @@ class FakeHost:
         """Write it down."""
         self._told("resume_response")
 
+    def response_begun(self) -> bool:
+        """Say no; ``testing.FakeStream`` knows better."""
+        self._check()
+        return False
+
     def clear_route_cache(self) -> None:
         """Write it down."""
         self._told("clear_route_cache")

@@ -61,6 +61,8 @@ _UNANSWERED: Final = 0
 _STREAMING: Final = 1  # a reply in pieces is under way
 _ANSWERED: Final = 2
 
+_GRPC_INTERNAL: Final = 13
+
 _CREATING: Final = threading.Lock()  # guards the making of a mailbox, nothing else
 
 
@@ -357,7 +359,7 @@ class Flow:
 
     def _deny(self) -> None:
         try:
-            self._answer(Reply(500, details="python_filter_failed"))
+            self._answer(Reply(500, grpc_status=_GRPC_INTERNAL, details="python_filter_failed"))
         except BaseException as error:
             _log_quietly(logging.DEBUG, "%s of %s: %s", "reply", self._filter, error)
             self._abandon()
@@ -403,6 +405,8 @@ class Flow:
 
     def _start_answer(self, status: int, headers: HeaderPairs, *, end_of_stream: bool) -> None:
         self._check_unanswered()
+        if self._host.response_begun():
+            raise RuntimeError("a response has begun already: only reply() or reset() can cut it")
         pairs = [(b":status", b"%d" % status), *header_pairs(headers)]
         self._answered = _ANSWERED if end_of_stream else _STREAMING
         self._paused = self._buffering = 0
@@ -410,6 +414,7 @@ class Flow:
         self._forget()
 
     def _reset(self, reason: ResetReason, details: str) -> None:
+        self._check_here()
         if self._answered != _STREAMING:
             self._check_unanswered()
         self._answered = _ANSWERED
@@ -417,9 +422,12 @@ class Flow:
         self._host.reset(reason, _details(details))
         self._forget()
 
+    def _check_here(self) -> None:
+        """Raise ``StreamGone`` or ``WrongThread`` before anything of the stream is changed."""
+        self._host.worker_index()
+
     def _check_unanswered(self) -> None:
-        if self._gone:
-            raise StreamGone("the stream has ended")
+        self._check_here()
         if self._complete:
             raise RuntimeError("the stream is complete: nobody is left to answer")
         if self._answered:

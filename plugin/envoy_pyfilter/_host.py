@@ -146,6 +146,9 @@ class Host(Protocol):
     def resume_response(self) -> None:
         """Let a paused response go on."""
 
+    def response_begun(self) -> bool:
+        """Whether a response's headers went past this filter, so that none can begin any more."""
+
     def clear_route_cache(self) -> None:
         """Make Envoy choose the route again."""
 

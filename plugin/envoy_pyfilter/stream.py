@@ -159,7 +159,7 @@ class Stream(Flow):
         Start an answer in pieces (ABI: ``http_send_response_headers``).
 
         The request goes no further; its body hooks go on. ``RuntimeError`` when the stream has been
-        answered.
+        answered, or a response has gone past this filter.
         """
         self._start_answer(status, headers, end_of_stream=end_of_stream)
 
@@ -275,6 +275,6 @@ class Stream(Flow):
         return body
 
     def _check_streaming(self) -> None:
+        self._check_here()
         if self._answered != _STREAMING:
-            self._host.worker_index()  # StreamGone comes first
             raise RuntimeError("no answer in pieces is under way: call start_response first")

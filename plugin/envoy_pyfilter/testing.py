@@ -231,6 +231,11 @@ class FakeStream(FakeHost):
         if self._ends_inside_calls:
             self.complete()
 
+    def response_begun(self) -> bool:
+        """Whether the client got headers already."""
+        super().response_begun()
+        return self.downstream.headers is not None
+
     def reply_headers(self, headers: Pairs, *, end_of_stream: bool) -> None:
         """Start an answer in pieces."""
         super().reply_headers(headers, end_of_stream=end_of_stream)

@@ -245,6 +245,7 @@ def bootstrap(listeners_file: Path, clusters: list[Dict]) -> Dict:
     return {
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "stats_flush_on_admin": True,
         "dynamic_resources": {"lds_config": {"path_config_source": {"path": str(listeners_file)}}},
         "static_resources": {"clusters": clusters},
     }

@@ -11,7 +11,7 @@ from .site import Site
 
 CHANGES = {
     "drain": ("body.drain(2)", b"cdef"),
-    "drain all": ("body.drain(body.size)", b""),
+    "drain all": ("body.drain(len(body.complete))", b""),
     "append": ("body.append(b'-end')", b"abcdef-end"),
     "replace": ("body.replace(b'other')", b"other"),
     "replace by more": ("body.replace(b'x' * 100_000)", b"x" * 100_000),

@@ -43,7 +43,10 @@ USES = {
     "counter": "self.hits.add(stream)",
     "gauge": "self.open_now.set(stream, 1)",
 }
-ANY_THREAD = {"resume request": "stream.resume_request()", "run": "stream.run_on_worker(saw)"}
+ANY_THREAD = {
+    "resume request": "stream.resume_request()",
+    "run": "stream.run_on_worker(lambda s: None)",
+}
 ALL_USES = {**USES, **ANY_THREAD, "resume response": "stream.resume_response()"}
 
 
@@ -106,7 +109,7 @@ def test_woken_after_the_end(site: SiteMaker, protocol: str) -> None:
                 if stream is not getattr(self, 'kept', None):
                     old = self.kept
                     in_thread(lambda: saw(refusal(old.resume_request), refusal(old.resume_response),
-                                          refusal(lambda: old.run_on_worker(saw)),
+                                          refusal(lambda: old.run_on_worker(lambda s: None)),
                                           refusal(lambda: old.reply(Reply(403)))))
             """,
         }
@@ -159,10 +162,12 @@ def test_ended_from_within(site: SiteMaker, protocol: str, hook: str, ending: st
     """
     lines = ENDINGS[ending].strip().splitlines()
     attempts = "\n".join(f"    refusal(lambda: {line})" for line in lines)
+    # Envoy's log calls it a bug of Envoy when a route is cleared after the response began.
+    uses = {name: code for name, code in ALL_USES.items() if not name.startswith("clear")}
     here = site(
         {
             **dict.fromkeys(HOOKS, "pass"),
-            hook: f"if stream.request_headers.get('x-end'):\n{attempts}\n    {refusals(ALL_USES)}",
+            hook: f"if stream.request_headers.get('x-end'):\n{attempts}\n    {refusals(uses)}",
             "on_stream_complete": "stream.request_headers.get('x')",
         }
     )

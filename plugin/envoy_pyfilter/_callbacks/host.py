@@ -275,8 +275,14 @@ class EnvoyHost:
         lib.pyfilter_resume_request(self._stream)
 
     def resume_response(self) -> None:
-        """Let a paused response go on."""
-        lib.envoy_dynamic_module_callback_http_filter_continue_encoding(self._live())
+        """Let a paused response go on, through C: from then on the response has begun."""
+        self._live()
+        lib.pyfilter_resume_response(self._stream)
+
+    def response_begun(self) -> bool:
+        """Whether a response's headers went past this filter."""
+        self._live()
+        return bool(lib.pyfilter_response_begun(self._stream))
 
     def clear_route_cache(self) -> None:
         """Choose the route again."""
