@@ -132,6 +132,13 @@ static void capture_request_headers(entry *e, uint64_t fields) {
   }
 }
 
+/* What the local_reply hook heard, in place of an attribute that this host does not serve. */
+static void capture_details(entry *e, const record *r) {
+  if (r->details != NULL) {
+    set_text(e, field_response_code_details, (slice){r->details, r->details_length});
+  }
+}
+
 /* Envoy says "no such thing" sometimes with false, sometimes with an empty text. */
 static void capture_attributes(entry *e, const host *h, uint64_t fields) {
   for (size_t i = 0; i < COUNT_OF(ATTRIBUTES); i++) {
@@ -214,6 +221,10 @@ void entry_capture(entry *e, const plan *p, const host *h, const record *r, int 
              when == FROM_RESPONSE ? nanoseconds(CLOCK_REALTIME) : r->start_unix_ns);
   if (fields & HEADER_FIELDS) {
     capture_request_headers(e, fields);
+  }
+  if (p->details_from_hook) {
+    capture_details(e, r);
+    fields &= ~FIELD_BIT(response_code_details);
   }
   capture_attributes(e, h, fields);
   capture_special(e, h, fields);

@@ -32,7 +32,7 @@ enum { FROM_REQUEST = 0, FROM_RESPONSE = 1 };
   X(authority, FIELD_TEXT, FROM_REQUEST, 38)                                                       \
   X(path, FIELD_TEXT, FROM_REQUEST, 38)                                                            \
   X(response_code, FIELD_NUMBER, FROM_RESPONSE, 38)                                                \
-  X(response_code_details, FIELD_TEXT, FROM_RESPONSE, 39)                                          \
+  X(response_code_details, FIELD_TEXT, FROM_RESPONSE, 38)                                          \
   X(response_flags, FIELD_TEXT, FROM_RESPONSE, 39)                                                 \
   X(route_name, FIELD_TEXT, FROM_REQUEST, 38)                                                      \
   X(upstream_host, FIELD_TEXT, FROM_RESPONSE, 38)                                                  \
@@ -132,6 +132,7 @@ struct plan {
   sink **sinks;
   size_t sink_count;
   size_t counters[COUNT_KINDS];
+  bool details_from_hook; /* response_code_details: this host has no attribute for it */
 };
 
 /* Takes the time at which a stream begins. */

@@ -59,4 +59,6 @@ void record_end(pyfilter_stream *s) {
     free(n);
   }
   s->record.notes = NULL;
+  free(s->record.details);
+  s->record.details = NULL;
 }

@@ -4,6 +4,8 @@
  */
 #include "stream.h"
 
+#include <stdlib.h>
+
 #include "entry.h"
 #include "sink.h"
 #include "state.h"
@@ -94,6 +96,17 @@ void record_request(pyfilter_stream *s, request_kind kind) {
   }
   host h = host_of(s);
   write_request(&s->record, p, &h, kind);
+}
+
+void record_local_reply(pyfilter_stream *s, const char *details, size_t length) {
+  const plan *p = s->config->plan;
+  record *r = &s->record;
+  r->response_seen = true;
+  if (p != NULL && p->details_from_hook && length > 0) {
+    free(r->details);
+    r->details = (char *)slice_copy(details, length).data;
+    r->details_length = length;
+  }
 }
 
 void record_end_of_stream(pyfilter_stream *s) {

@@ -17,6 +17,8 @@ typedef struct record {
   uint64_t start_ns;       /* monotonic clock at the same moment */
   struct note *notes;
   const char *failed_hook; /* static text, NULL: none failed */
+  char *details;           /* of a local reply; kept only where no attribute tells it */
+  size_t details_length;
   bool request_written;    /* the request's entry, of either kind */
   bool response_written;
   bool response_seen;      /* a response came past us, or somebody replied locally */
@@ -28,6 +30,8 @@ typedef enum { RECORD_REQUEST, RECORD_DENIED } request_kind;
 void record_begin(pyfilter_stream *s);
 /* Writes the request's entry, once; later calls do nothing (RECORD_DENIED then sets denied). */
 void record_request(pyfilter_stream *s, request_kind kind);
+/* Somebody, we or another, answers in place of the upstream. */
+void record_local_reply(pyfilter_stream *s, const char *details, size_t length);
 /* The end of the response passed our hooks. */
 void record_end_of_stream(pyfilter_stream *s);
 /* The stream is complete: state, metadata, and the entries that are still due. */

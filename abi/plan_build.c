@@ -31,6 +31,12 @@ plan *pyfilter_plan_new(const char *instance, size_t length, uint32_t flags) {
   return p;
 }
 
+/* 1.38 tells the details of a response only when a local reply is made, and only to the hook. */
+static void keep_details(plan *p, field_id field) {
+  p->details_from_hook =
+      p->details_from_hook || (field == field_response_code_details && host_release() < 39);
+}
+
 bool pyfilter_plan_field(plan *p, const char *name) {
   field_id field = field_find((slice){name, strlen(name)});
   if (field == FIELD_COUNT || field == field_duration_ms) { /* that one is for state only */
@@ -40,6 +46,7 @@ bool pyfilter_plan_field(plan *p, const char *name) {
   if (!field_is_served(field) || (trailers && !(p->flags & PLAN_TRAILERS))) {
     return true;
   }
+  keep_details(p, field);
   for (int when = FIELDS[field].when; when <= FROM_RESPONSE; when++) {
     p->fields[when] |= UINT64_C(1) << field;
     p->maps[when] = entry_maps(p->fields[when]);
@@ -64,6 +71,7 @@ bool pyfilter_plan_state_part(plan *p, int op, int map, const char *what, size_t
     if (part.field == FIELD_COUNT || FIELDS[part.field].type >= FIELD_HEADERS) {
       return false;
     }
+    keep_details(p, part.field);
     if (field_is_served(part.field)) {
       p->state_fields |= UINT64_C(1) << part.field;
       p->state_maps |= entry_maps(UINT64_C(1) << part.field);

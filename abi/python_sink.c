@@ -124,7 +124,7 @@ static void wait_for_entries(sink *s, int timeout_ms) {
   python_outlet *o = outlet_of(s);
   struct pollfd event = {o->out.bell.event, POLLIN, 0};
   if (o->busy) {
-    poll(&event, 1, timeout_ms < NAP_MS ? timeout_ms : NAP_MS);
+    poll(&event, 1, timeout_ms >= 0 && timeout_ms < NAP_MS ? timeout_ms : NAP_MS);
   } else {
     bell_arm(&o->out.bell);
     if (!sink_has_bytes(s) && !atomic_load_explicit(&o->closed, memory_order_seq_cst)) {
@@ -141,7 +141,7 @@ int64_t pyfilter_sink_take(sink *s, char *buffer, size_t capacity, int timeout_m
     return -1;
   }
   python_outlet *o = outlet_of(s);
-  uint64_t until = now_ms() + (uint64_t)timeout_ms;
+  uint64_t until = timeout_ms < 0 ? UINT64_MAX : now_ms() + (uint64_t)timeout_ms;
   for (;;) {
     /* Asked first: who closes has put everything before. */
     bool closed = atomic_load_explicit(&o->closed, memory_order_seq_cst);
@@ -157,6 +157,6 @@ int64_t pyfilter_sink_take(sink *s, char *buffer, size_t capacity, int timeout_m
     if (now >= until) {
       return 0;
     }
-    wait_for_entries(s, (int)(until - now));
+    wait_for_entries(s, timeout_ms < 0 ? -1 : (int)(until - now));
   }
 }

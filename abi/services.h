@@ -56,13 +56,15 @@ enum {
 };
 
 plan *pyfilter_plan_new(const char *instance, size_t length, uint32_t flags);
-/* Adds a field of the entry by its name; false when there is no such field. */
+/* Adds a field of the entry by its name; false when there is no such field. One that this host
+ * cannot tell is taken, and left out of the entries. */
 bool pyfilter_plan_field(plan *p, const char *name);
 /* Adds a lower-case header name or an fnmatch(3) glob to one side's list. */
 void pyfilter_plan_pattern(plan *p, int side, int rule, const char *pattern);
 /* Starts a filter-state key; the parts that follow make up its value. */
 void pyfilter_plan_state(plan *p, const char *key, size_t length);
-/* Adds a part to the key started last. max_length 0: no limit. false: no such field. */
+/* Adds a part to the key started last. max_length 0: no limit. false: no such field, or one that is
+ * no single value. Besides the entry's fields there is duration_ms. */
 bool pyfilter_plan_state_part(plan *p, int op, int map, const char *text, size_t length,
                               size_t max_length);
 /* Hands over one reference to the sink. */
@@ -76,9 +78,10 @@ void pyfilter_plan_free(plan *p);
 
 /* The sink for this path, made when it is the first to ask. ring_bytes: of each worker's ring. */
 sink *pyfilter_sink_file(const char *path, size_t ring_bytes);
-/* A sink that a Python thread empties with pyfilter_sink_take. */
+/* A sink that a Python thread empties with pyfilter_sink_take. Outside validation mode it ends when
+ * its plan has let go and the thread has said pyfilter_sink_done. */
 sink *pyfilter_sink_python(size_t ring_bytes);
-/* Waits up to timeout_ms for entries and copies whole lines (each ends in \n) into the buffer.
+/* Waits up to timeout_ms (-1: for ever) for entries and copies whole lines (each ends in \n) into the buffer.
  * Returns the bytes copied, 0 after a time-out, -1 when the sink is closed and empty. */
 int64_t pyfilter_sink_take(sink *s, char *buffer, size_t capacity, int timeout_ms);
 /* Counts entries that the Python sink failed to take, and one error. */

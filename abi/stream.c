@@ -183,7 +183,7 @@ int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
                        size_t details_length, bool reset_imminent) {
   enter(s);
   int answer = CONTINUE;
-  s->record.response_seen = true;
+  record_local_reply(s, details, details_length);
   if (wanted(s, WANT_LOCAL_REPLY)) {
     answer = pyfilter_local_reply(s->python, status, details, details_length, reset_imminent);
   }
