@@ -61,7 +61,7 @@ _UNANSWERED: Final = 0
 _STREAMING: Final = 1  # a reply in pieces is under way
 _ANSWERED: Final = 2
 
-_GRPC_INTERNAL: Final = 13
+_FAILED: Final = Reply(500, grpc_status=13, details="python_filter_failed")
 
 _CREATING: Final = threading.Lock()  # guards the making of a mailbox, nothing else
 
@@ -359,7 +359,7 @@ class Flow:
 
     def _deny(self) -> None:
         try:
-            self._answer(Reply(500, grpc_status=_GRPC_INTERNAL, details="python_filter_failed"))
+            self._answer(_FAILED)
         except BaseException as error:
             _log_quietly(logging.DEBUG, "%s of %s: %s", "reply", self._filter, error)
             self._abandon()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 Text: TypeAlias = str | bytes
-HeaderPairs: TypeAlias = Mapping[str, Text] | Mapping[bytes, Text] | Iterable[tuple[Text, Text]]
+HeaderPairs: TypeAlias = Mapping[str, Text] | Iterable[tuple[Text, Text]]
 
 _NAME: Final = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
 _FORBIDDEN: Final = re.compile(rb"[\x00\r\n]")

@@ -86,7 +86,7 @@ class Body:
 
         Raises ``LookupError`` where there is no body to change.
         """
-        if data and not self._host.append_body(self._parts()[-1], data):
+        if data and not any(self._host.append_body(part, data) for part in reversed(self._parts())):
             raise LookupError("there is no body to change here")
 
     def replace(self, data: bytes) -> None:
@@ -111,6 +111,4 @@ class Body:
             return [self._received]
         if self._host.received_is_buffered(request=self._request):
             return [self._received]
-        if self._host.body_size(self._received):
-            return [self._buffered, self._received]
-        return [self._buffered]
+        return [self._buffered, self._received]

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast, overload
 
 from ._text import Text, utf8
 
 if TYPE_CHECKING:
     from ._host import Host, MetadataSource, MetadataValue
+
+_T = TypeVar("_T")
 
 SettableValue: TypeAlias = str | float | bool | Sequence[str] | Sequence[float] | Sequence[bool]
 
@@ -72,9 +74,14 @@ class FilterState:
         """Made by ``Stream``."""
         self._host = host
 
-    def get(self, key: Text) -> bytes | None:
-        """Return the value, or ``None`` (ABI: ``http_get_filter_state_bytes``)."""
-        return self._host.filter_state(utf8(key))
+    @overload
+    def get(self, key: Text) -> bytes | None: ...
+    @overload
+    def get(self, key: Text, default: _T) -> bytes | _T: ...
+    def get(self, key: Text, default: _T | None = None) -> bytes | _T | None:
+        """Return the value, or *default* (ABI: ``http_get_filter_state_bytes``)."""
+        value = self._host.filter_state(utf8(key))
+        return default if value is None else value
 
     def set(self, key: Text, value: Text) -> None:
         """
