@@ -52,7 +52,7 @@ class Loaded:
     plan: PlanSpec | None
 
 
-def load(filter_name: str, config: bytes, *, validating: bool) -> Loaded:
+def load(filter_name: str, config: bytes, validating: bool) -> Loaded:
     """
     Load a filter from Envoy's ``filter_name`` and ``filter_config`` (a Struct as JSON text).
 
@@ -74,21 +74,22 @@ def load_route(filter_name: str, config: bytes) -> Any:
     Envoy loads routes before filters, so ``python_path`` is a key of route configs as well.
     """
     try:
-        value = parse_object(config, "filter_config of the route")
-        folders = _python_path(value)
-        with search_folders(folders):
-            cls = filter_class(filter_name)
-            kind = cls.RouteConfig
-            if kind is None:
-                raise problem(
-                    "", f"{cls.__qualname__} has no RouteConfig: it takes no config per route"
-                )
-            _check_struct(kind, msgspec.Struct, f"{cls.__qualname__}.RouteConfig")
-            if "python_path" not in kind.__struct_encode_fields__:
-                value.pop("python_path", None)
-            return decode(value, kind)
+        value = parse_object(config, "filter_config")
+        with search_folders(_python_path(value)):
+            return _load_route(filter_name, value)
     except ConfigError as error:
-        raise _named(filter_name, error) from None
+        raise _named(filter_name, ConfigError(f"per-route config: {error}")) from None
+
+
+def _load_route(filter_name: str, value: dict[str, Any]) -> Any:
+    cls = filter_class(filter_name)
+    kind = cls.RouteConfig
+    if kind is None:
+        raise problem("", f"{cls.__qualname__} has no RouteConfig: it takes no config per route")
+    _check_struct(kind, msgspec.Struct, f"{cls.__qualname__}.RouteConfig")
+    if "python_path" not in kind.__struct_encode_fields__:
+        value.pop("python_path", None)
+    return decode(value, kind)
 
 
 def filter_class(filter_name: str) -> type[Filter]:
@@ -143,7 +144,7 @@ def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loade
         raise problem("instance", "not allowed", got=instance, expected=expected)
     plan = None
     if isinstance(config, AccessConfig):
-        plan = compile_plan(config, instance, validating=validating)
+        plan = compile_plan(config, instance, filter_name=filter_name, validating=validating)
     return Loaded(_constructed(cls, config), instance, plan)
 
 

@@ -106,7 +106,7 @@ def _located(value: Any, kind: Any, path: str) -> ConfigError | None:
     else:
         return None
     field, by_tag = tags(kind)
-    if isinstance(value, dict) and by_tag and value.get(field) not in by_tag:
+    if isinstance(value, dict) and by_tag and value.get(field) not in list(by_tag):
         return _unknown_tag(value, field, [str(tag) for tag in by_tag], path)
     for child, child_value, child_kind in children(value, kind, path):
         found = _located(child_value, child_kind, child)
@@ -124,10 +124,14 @@ def _unknown_tag(value: dict[str, Any], field: str, known: list[str], path: str)
 
 def _described(value: Any, kind: Any, path: str, message: str) -> ConfigError:
     """Msgspec's *message* about *value* itself, in our words."""
+    message, _, inner = message.partition(" - at `")
+    if inner:  # a type that we cannot look into
+        return problem(f"{path}{inner.rstrip('`').removeprefix('$')}", message)
     if message.startswith("Expected `"):
         names, _, rest = message.removeprefix("Expected `").partition("`")
         if rest.startswith(", got"):
             return problem(path, "wrong type", got=value, expected=wanted(kind))
+        rest = rest.partition(", got")[0]
         return problem(path, "not allowed", got=value, expected=f"{words(names)}{rest}")
     if (known := choices(kind)) and isinstance(value, str):
         return problem(path, "unknown value", got=value, expected=one_of(known))

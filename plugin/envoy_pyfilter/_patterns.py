@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = r"!#$%&'*+\-.^_`|~0-9a-z"  # RFC 9110, lower case
 _ALLOWED: Final = re.compile(rf"[{_NAME}?\[\]]+")
-_SET: Final = re.compile(r"\[[!^]?([^\[\]]+)\]")
+_SET: Final = re.compile(r"\[(?:[!^]([^\[\]]+)|([^!^\[\]][^\[\]]*))\]")
 _RANGE: Final = re.compile(r"(.)-(.)")
 _LONGEST: Final = 256
 
@@ -54,8 +54,8 @@ def _glob_fault(pattern: str) -> str | None:
     rest = _SET.sub("", pattern)
     if "[" in rest or "]" in rest:
         return "a glob that cannot be compiled (a set [...] is empty, nested or not closed)"
-    for members in _SET.findall(pattern):
-        for first, last in _RANGE.findall(members):
+    for excluded, included in _SET.findall(pattern):
+        for first, last in _RANGE.findall(excluded or included):
             if first > last:
                 return f"a glob that cannot be compiled (the range {first}-{last} is empty)"
     return None

@@ -7,10 +7,21 @@ A *kind* is anything that msgspec can decode: a class, ``list[int]``, ``Annotate
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import types
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from collections.abc import Collection, Iterator, Mapping
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import msgspec
 
@@ -30,6 +41,7 @@ _WORDS: Final = {
     "str": "a string",
 }
 Child = tuple[str, Any, Any]  # path, value, kind
+Field = tuple[str, Any, bool]  # name, kind, whether it must be there
 
 
 def words(names: str) -> str:
@@ -98,30 +110,47 @@ def children(value: Any, kind: Any, path: str) -> Iterator[Child]:
 
 
 def _items(value: list[Any], kind: Any) -> Iterator[tuple[Any, Any]]:
-    lists = [member for member in _members(kind) if _is_list(member) and get_args(member)]
+    """Yield the items of *value*, each with its kind."""
+    lists = [member for member in _members(kind) if _is_list(member)]
     if len(lists) != 1:  # nobody can tell which one of several was meant
         return
-    args = get_args(lists[0])
-    if _origin(lists[0]) is tuple and args[-1] is not Ellipsis:
+    cls, args = _origin(lists[0]), get_args(lists[0])
+    if hasattr(cls, "_fields"):  # a NamedTuple
+        args = tuple(get_type_hints(cls, include_extras=True).values())
+    if issubclass(cls, tuple) and args[-1:] != (...,):
         yield from zip(value, args, strict=False)
-    else:
+    elif args:
         yield from ((item, args[0]) for item in value)
 
 
-def _fields(value: Any, kind: Any) -> list[tuple[str, Any, bool]] | None:
-    """Return name, kind and "is required" of each field that the mapping *value* may have."""
+def _fields(value: Any, kind: Any) -> list[Field] | None:
+    """Return the fields that the mapping *value* may have; None when nobody can tell."""
     if not isinstance(value, dict):
         return None
     field, by_tag = tags(kind)
     if by_tag:
-        structs = [by_tag[value[field]]] if value.get(field) in by_tag else []
+        structs = [member for tag, member in by_tag.items() if tag == value.get(field)]
     else:
-        structs = [
-            member for member in _members(kind) if hasattr(_origin(member), "__struct_fields__")
-        ]
-    if len(structs) != 1:
-        return None
-    return [(f.encode_name, f.type, f.required) for f in msgspec.structs.fields(structs[0])]
+        structs = [member for member in _members(kind) if _has_fields(_origin(member))]
+    return _fields_of(structs[0]) if len(structs) == 1 else None
+
+
+def _has_fields(cls: Any) -> bool:
+    return hasattr(cls, "__struct_fields__") or dataclasses.is_dataclass(cls) or is_typeddict(cls)
+
+
+def _fields_of(kind: Any) -> list[Field]:
+    cls = _origin(kind)
+    if hasattr(cls, "__struct_fields__"):
+        return [(f.encode_name, f.type, f.required) for f in msgspec.structs.fields(kind)]
+    hints = get_type_hints(cls, include_extras=True)
+    if is_typeddict(cls):
+        return [(name, hint, name in cls.__required_keys__) for name, hint in hints.items()]
+    return [(f.name, hints[f.name], _is_required(f)) for f in dataclasses.fields(cls)]
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return (field.default, field.default_factory) == (dataclasses.MISSING, dataclasses.MISSING)
 
 
 def _bare(kind: Any) -> Any:
@@ -155,4 +184,5 @@ def _is_mapping(kind: Any) -> bool:
 
 def _is_list(kind: Any) -> bool:
     origin = _origin(kind)
-    return isinstance(origin, type) and not issubclass(origin, (str, bytes, Mapping))
+    is_collection = isinstance(origin, type) and issubclass(origin, Collection)
+    return is_collection and not issubclass(origin, (str, bytes, Mapping))

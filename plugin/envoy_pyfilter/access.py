@@ -7,18 +7,19 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import stat
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
-from . import formats
+from . import attributes, fields, formats
 from ._imports import load_class
 from ._patterns import compiled
 from ._problems import joined, problem, suggestion
 from .errors import ConfigError
-from .fields import ATTRIBUTES, ENTRY_FIELDS
+from .fields import ENTRY_FIELDS
 from .filter import Config, Filter
 from .plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
 from .sinks import check_sink_class, make_sink
@@ -103,9 +104,11 @@ class AccessFilter(Filter):
     Config: ClassVar[type[Any]] = AccessConfig
 
 
-def compile_plan(config: AccessConfig, instance: str, *, validating: bool = False) -> PlanSpec:
+def compile_plan(
+    config: AccessConfig, instance: str, *, filter_name: str = "access", validating: bool = False
+) -> PlanSpec:
     """
-    Return what C has to do for each stream under *config*.
+    Return what C has to do for each stream under *config*; *filter_name* is for messages.
 
     Imports the classes of Python sinks, but makes none: that is for ``SinkSpec.target``, which is
     None when *validating*. Looks at sinks' folders and changes nothing. Raises ``ConfigError``.
@@ -120,7 +123,7 @@ def compile_plan(config: AccessConfig, instance: str, *, validating: bool = Fals
         response_headers=_rules(log.response_headers, "log.response_headers"),
         trailers=log.trailers,
         state=tuple(_state(key, text) for key, text in sorted(config.state.items())),
-        sinks=_sinks(config, instance, validating=validating),
+        sinks=_sinks(config.sinks, filter_name, validating=validating),
     )
 
 
@@ -130,15 +133,19 @@ def _fields(names: list[str] | None, path: str) -> tuple[str, ...]:
     if not names:
         raise problem(path, "empty; leave it out to log all fields")
     for index, name in enumerate(names):
-        if name in ATTRIBUTES:
-            what = f"{name} is Envoy's name of an attribute; the field is {ATTRIBUTES[name]}"
-            raise problem(f"{path}[{index}]", what)
         if name not in ENTRY_FIELDS:
-            hint = suggestion(name, ENTRY_FIELDS)
-            raise problem(f"{path}[{index}]", f"unknown field {name}{hint}")
+            raise problem(f"{path}[{index}]", _unknown_field(name))
         if name in names[:index]:
             raise problem(f"{path}[{index}]", f"{name} is there twice")
     return tuple(name for name in ENTRY_FIELDS if name in names)
+
+
+def _unknown_field(name: str) -> str:
+    if name in fields.ATTRIBUTES:
+        return f"{name} is Envoy's name of an attribute; the field is {fields.ATTRIBUTES[name]}"
+    if name in attributes.ATTRIBUTES:
+        return f"{name} is an attribute of Envoy that no field holds"
+    return f"unknown field {name}{suggestion(name, ENTRY_FIELDS)}"
 
 
 def _rules(config: HeaderConfig, path: str) -> HeaderRules:
@@ -159,38 +166,46 @@ def _state(key: str, text: str) -> StateSpec:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _sinks(config: AccessConfig, instance: str, *, validating: bool) -> tuple[SinkSpec, ...]:
+def _sinks(
+    configs: list[FileSinkConfig | PythonSinkConfig], owner: str, *, validating: bool
+) -> tuple[SinkSpec, ...]:
     specs = []
-    seen: dict[str, int] = {}
-    for index, sink in enumerate(config.sinks):
+    seen: dict[tuple[str, str], int] = {}
+    for index, config in enumerate(configs):
         path = f"sinks[{index}]"
-        if isinstance(sink, FileSinkConfig):
-            _check_file(sink.path, f"{path}.path")
-            where, same = "path", os.path.abspath(sink.path)
-            spec = SinkSpec(
-                type="file",
-                path=sink.path,
-                ring_bytes=sink.ring_bytes,
-                format=sink.format,
-                name=sink.path,
-            )
+        if isinstance(config, FileSinkConfig):
+            key, same = "path", ("file", os.path.abspath(config.path))
+            specs.append(_file_sink(config, f"{path}.path"))
         else:
-            where, same = "sink", repr((sink.sink, sink.config))
-            spec = _python_sink(sink, f"{path}.sink", instance, validating=validating)
+            key, same = "sink", (config.sink, json.dumps(config.config, sort_keys=True))
+            specs.append(_python_sink(config, f"{path}.sink", owner, validating=validating))
         if seen.setdefault(same, index) != index:
-            raise problem(f"{path}.{where}", f"the same sink as sinks[{seen[same]}]")
-        specs.append(spec)
+            raise problem(f"{path}.{key}", f"the same sink as sinks[{seen[same]}]")
     return tuple(specs)
 
 
-def _python_sink(
-    config: PythonSinkConfig, path: str, instance: str, *, validating: bool
-) -> SinkSpec:
+def _file_sink(config: FileSinkConfig, path: str) -> SinkSpec:
+    _check_file(config.path, path)
+    return SinkSpec(
+        type="file",
+        path=config.path,
+        ring_bytes=config.ring_bytes,
+        format=config.format,
+        name=config.path,
+    )
+
+
+def _python_sink(config: PythonSinkConfig, path: str, owner: str, *, validating: bool) -> SinkSpec:
     cls = load_class(config.sink, path)
     check_sink_class(cls, path)
-    target = None if validating else functools.partial(make_sink, cls, config.config, path)
-    name = f"{instance} {config.sink}"
-    return SinkSpec(type="python", path="", ring_bytes=config.ring_bytes, target=target, name=name)
+    where = f"{owner}: {path}"  # the config's loader is gone when the sink is made
+    return SinkSpec(
+        type="python",
+        path="",
+        ring_bytes=config.ring_bytes,
+        target=None if validating else functools.partial(make_sink, cls, config.config, where),
+        name=f"{owner} {config.sink}",
+    )
 
 
 def _check_file(name: str, path: str) -> None:

@@ -123,7 +123,7 @@ class PythonSink:
 
     def _batches(self, lines: bytes) -> Iterator[list[Record]]:
         batch: list[Record] = []
-        for line in lines.splitlines():
+        for line in filter(None, lines.split(b"\n")):
             try:
                 batch.append(self._decode(line))
             except BaseException as error:  # noqa: BLE001 (one line never ends the thread)

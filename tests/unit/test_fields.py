@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The entry's fields are written down in Python, in C and in the docs: the same everywhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+from envoy_pyfilter.fields import ATTRIBUTES, ENTRY_FIELDS, OPERATORS, STATE_FIELDS
+from envoy_pyfilter.record import Record
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_c() -> dict[str, str]:
+    """Name and type of each field in ``abi/entry.h``, in order."""
+    text = (ROOT / "abi" / "entry.h").read_text()
+    return dict(re.findall(r"^  X\((\w+), (FIELD_\w+),", text, re.MULTILINE))
+
+
+def test_record_has_the_fields() -> None:
+    """A ``Record`` has the entry's fields, in their order."""
+    assert ENTRY_FIELDS == Record.__struct_fields__
+
+
+def test_c_has_the_fields() -> None:
+    """C writes the same fields in the same order; it knows milliseconds for formats only."""
+    assert list(ENTRY_FIELDS) == [name for name in in_c() if name != "duration_ms"]
+
+
+def test_c_has_the_fields_of_state() -> None:
+    """C takes every field in a state format that we let through."""
+    single = {name for name, kind in in_c().items() if kind not in {"FIELD_HEADERS", "FIELD_NOTES"}}
+    assert set() == {*STATE_FIELDS, *OPERATORS.values()} - single
+
+
+def test_names_of_envoy_lead_to_fields() -> None:
+    """What we say of Envoy's attribute names names real fields, and no field is hidden by one."""
+    assert set() == set(ATTRIBUTES.values()) - set(ENTRY_FIELDS)
+    assert set() == set(ATTRIBUTES) & set(ENTRY_FIELDS)
+
+
+def test_docs_have_the_fields() -> None:
+    """``docs/entry.md`` describes each field, in order."""
+    text = (ROOT / "docs" / "entry.md").read_text()
+    assert list(ENTRY_FIELDS) == re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+def test_an_entry_becomes_a_record() -> None:
+    """A line of JSON becomes a record; what a newer release adds is let through."""
+    line = b"""{"kind":"response","time_unix_nano":1700000000000000001,"response_code":200,
+        "response_headers":{"server":"envoy","set-cookie":["a","b"]},"denied":true,
+        "notes":{"n":[1]},"rejected":[["x","1"]],"from_the_future":1}"""
+    expected = Record(
+        kind="response",
+        time_unix_nano=1700000000000000001,
+        response_code=200,
+        response_headers={"server": "envoy", "set-cookie": ("a", "b")},
+        denied=True,
+        notes={"n": [1]},
+        rejected=(("x", "1"),),
+    )
+    assert expected == msgspec.json.decode(line, type=Record)
+
+
+def test_a_record_without_anything() -> None:
+    """A field that the entry lacks is None, empty or false."""
+    record = msgspec.json.decode(b"{}", type=Record)
+    assert (None, {}, (), False) == (
+        record.method,
+        record.request_headers,
+        record.rejected,
+        record.invalid_utf8,
+    )
