@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
 # $(call step,WHAT,COMMAND): says what, runs it, and says how long it took.
-step = @echo "== $(1)"; start=$$(date +%s); { $(2); } && echo "== done after $$(($$(date +%s) - start)) s"
+step = @exec >&2; echo "== $(1)"; start=$$(date +%s); { $(2); } && echo "== done after $$(($$(date +%s) - start)) s"
 
 .PHONY: help
 help:

@@ -18,12 +18,14 @@ import yaml
 
 from envoy_pyfilter import _config, _envoy
 from envoy_pyfilter._bootstrap import MODULE, STRUCT_TYPE
-from envoy_pyfilter._document import Chain, Document, Place, Use, chains, dotted, uses
+from envoy_pyfilter._document import Chain, Document, Place, Use, chains, dotted, mapping, uses
 from envoy_pyfilter.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
+
+    from envoy_pyfilter._config import Loaded
 
 Level = Literal["error", "warning"]
 
@@ -55,16 +57,21 @@ class _Checker:
         found = list(uses(self.document.value))
         if not found:
             yield Finding(level="error", text=f"no filter here names the module {MODULE}")
-        instances: dict[Place, str | None] = {}
+        loaded: dict[Place, Loaded] = {}
         for use in found:
             yield from self.module(use)
-            instances[use.place] = yield from self.config(use)
+            one = yield from self.config(use)
+            if one is not None:
+                loaded[use.place] = one
         for chain in chains(self.document.value):
-            yield from self.chain(chain, instances)
+            yield from self.order(chain)
+            yield from self.names(
+                [(use.place, loaded[use.place]) for use in chain.ours if use.place in loaded]
+            )
 
     def module(self, use: Use) -> Iterator[Finding]:
         place = (*use.place, "dynamic_module_config")
-        given = use.value["dynamic_module_config"]
+        given = mapping(use.value["dynamic_module_config"])
         name = given.get("name")
         if name is not None and name != MODULE:
             text = f"no module of this name; Envoy adds lib and .so itself, so write {MODULE}"
@@ -73,50 +80,49 @@ class _Checker:
             text = "do_not_close: true is missing; Python cannot be unloaded"
             yield self.finding("warning", place, text)
 
-    def config(self, use: Use) -> Generator[Finding, None, str | None]:
-        """Check what the filter itself is told; the instance's name is returned."""
+    def config(self, use: Use) -> Generator[Finding, None, Loaded | None]:
+        """Check what the filter itself is told; the filter is returned, unless it is a route's."""
+        place = (*use.place, "filter_config")
         if not use.filter_name:
             key = "per_route_config_name" if use.is_route else "filter_name"
             yield self.finding("error", use.place, f"{key} is missing; say access or module:Class")
             return None
         given = use.value.get("filter_config")
-        place = (*use.place, "filter_config")
-        if given is not None and (not isinstance(given, dict) or given.get("@type") != STRUCT_TYPE):
-            kind = given.get("@type") if isinstance(given, dict) else given
+        if given is not None and mapping(given).get("@type") != STRUCT_TYPE:
+            kind = mapping(given).get("@type", "none")
             text = f'"@type" must be {STRUCT_TYPE}, with the config under value; got {kind}'
             yield self.finding("error", place, text)
             return None
-        encoded = json.dumps((given or {}).get("value", {})).encode()
+        encoded = json.dumps(mapping(given).get("value") or {}, default=str).encode()
         try:
             if use.is_route:
                 _config.load_route(use.filter_name, encoded)
                 return None
-            return _config.load(use.filter_name, encoded, validating=True).instance
+            return _config.load(use.filter_name, encoded, validating=True)
         except ConfigError as error:
             where = self.document.known((*place, "value", *named_place(str(error))))
             yield self.finding("error", where, str(error))
             return None
 
-    def chain(self, chain: Chain, instances: dict[Place, str | None]) -> Iterator[Finding]:
-        seen: dict[str, Place] = {}
-        states: dict[str, Place] = {}
-        for use in chain.ours:
-            instance = instances.get(use.place)
-            if instance in seen:
-                text = f"instance {instance} is that of {dotted(seen[instance])} too"
-                why = "their stats and metadata cannot be told apart"
-                yield self.finding("warning", use.place, f"{text}; {why}")
-            elif instance is not None:
-                seen[instance] = use.place
-            for key in use.config.get("state") or {}:
-                place = (*use.place, "filter_config", "value", "state", str(key))
-                if key in states:
-                    text = f"{dotted(states[key])} writes this key first; the second write is lost"
-                    yield self.finding("error", place, text)
-                states.setdefault(key, place)
-        yield from self.order(chain)
+    def names(self, chain: list[tuple[Place, Loaded]]) -> Iterator[Finding]:
+        """Check that no two filters of a chain use the same instance or the same state key."""
+        instances: dict[str, int] = {}
+        states: dict[bytes, int] = {}
+        for place, loaded in chain:
+            line = self.document.line(place)
+            if instances.setdefault(loaded.instance, line) != line:
+                text = f"instance {loaded.instance} is that of line {instances[loaded.instance]}"
+                why = "too; their stats and metadata cannot be told apart"
+                yield self.finding("warning", place, f"{text} {why}")
+            for state in loaded.plan.state if loaded.plan else ():
+                if states.setdefault(state.key, line) != line:
+                    key = state.key.decode()
+                    where = (*place, "filter_config", "value", "state", key)
+                    text = f"line {states[state.key]} writes this key too; only one write stays"
+                    yield self.finding("error", self.document.known(where), text)
 
     def order(self, chain: Chain) -> Iterator[Finding]:
+        """Check that we stand where all requests come by."""
         if chain.ours and chain.before:
             names = ", ".join(chain.before)
             text = f"requests that {names} answers never get here: stand before it to log them"
@@ -139,7 +145,7 @@ def static(text: str) -> list[Finding]:
         return [Finding(level="error", text=f"no YAML: {error.problem}", line=line)]
     except yaml.YAMLError as error:
         return [Finding(level="error", text=f"no YAML: {error}")]
-    return list(_Checker(document).all())
+    return sorted(_Checker(document).all(), key=lambda finding: finding.line)
 
 
 def with_envoy(envoy: Path, file: Path) -> list[Finding]:

