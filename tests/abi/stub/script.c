@@ -41,20 +41,32 @@ static void do_fail(words *w) {
   }
 }
 
-/* Runs, in order, what the script put into this callback. */
-void inject(stream *s, const char *callback) {
+/* Takes what the script put into this callback off the stream's list, in order. */
+static injection *take_injections(stream *s, const char *callback) {
+  injection *taken = NULL, **end = &taken;
   for (injection **at = &s->injections; *at != NULL;) {
     injection *i = *at;
     if (strcmp(i->callback, callback) == 0) {
       *at = i->next;
-      execute(i->line);
-      free(i->callback);
-      free(i->line);
-      free(i);
-      at = &s->injections;
+      i->next = NULL;
+      *end = i;
+      end = &i->next;
     } else {
       at = &i->next;
     }
+  }
+  return taken;
+}
+
+/* Runs it. What it adds to the same callback waits for the next call; the stream may be gone. */
+void inject(stream *s, const char *callback) {
+  injection *next;
+  for (injection *i = take_injections(s, callback); i != NULL; i = next) {
+    next = i->next;
+    execute(i->line);
+    free(i->callback);
+    free(i->line);
+    free(i);
   }
 }
 
@@ -263,6 +275,8 @@ static void do_pump(words *w) { /* pump STREAM COUNT */
   }
 }
 
+static void do_wake(words *w) { hook_scheduled(w->stream, (uint64_t)atoi(w->word[2])); }
+
 /* --- a stream's other data --- */
 
 static void do_attribute(words *w) { /* attribute STREAM ID s|i|b VALUE */
@@ -353,6 +367,7 @@ static const struct command {
     {"above", 2, true, do_above},
     {"below", 2, true, do_below},
     {"pump", 3, true, do_pump},
+    {"wake", 3, true, do_wake},
     {"when", 4, true, do_when},
     {"map", 3, true, do_map},
     {"attribute", 5, true, do_attribute},
