@@ -25,6 +25,7 @@ import msgspec
 from ._decode import decode, parse_object
 from ._imports import IN_LOG, load_class, raised, search_folders
 from ._problems import problem, suggestion
+from ._struct import from_wire
 from .access import AccessConfig, AccessFilter, compile_plan
 from .errors import ConfigError
 from .filter import Config, Filter, hooks_wanted
@@ -74,7 +75,9 @@ def load_route(filter_name: str, config: bytes) -> Any:
     Envoy loads routes before filters, so ``python_path`` is a key of route configs as well.
     """
     try:
-        value = parse_object(config, "filter_config")
+        value = from_wire(config)  # as 1.38 hands it over
+        if value is None:
+            value = parse_object(config, "filter_config")
         with search_folders(_python_path(value)):
             return _load_route(filter_name, value)
     except ConfigError as error:

@@ -178,6 +178,8 @@ def listener(
         http_protocol_options={"enable_trailers": True},
         # The client's request id is the one that joins its answer, our entry and Envoy's line.
         preserve_external_request_id=True,
+        # How long Envoy waits for a client to close; a test's client waits for Envoy.
+        delayed_close_timeout="0.05s",
         route_config={
             "name": name,
             "virtual_hosts": [

@@ -217,9 +217,13 @@ class Envoy:
         found: list[dict[str, Any]] = json.loads(text or "{}").get("stats", [])
         return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
-    def log(self) -> str:
-        """Its log so far."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+    def log(self, start: int = 0) -> str:
+        """Read its log so far, from byte *start* on."""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace")
 
     def threads(self) -> list[str]:
         """Names of its threads, sorted."""

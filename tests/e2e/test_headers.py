@@ -10,7 +10,7 @@ from .messages import Answer, Pairs, Request
 from .site import Site
 
 OLD = [(b"x-one", b"1"), (b"x-two", b"first"), (b"x-two", b"second"), (b"x-raw", b"\xff\x80 \xe9")]
-CHANGES = {
+CHANGES: dict[str, tuple[str, dict[bytes, list[bytes]]]] = {
     "set": ("headers.set('x-one', b'new')", {b"x-one": [b"new"]}),
     "set text": ("headers.set(b'X-One', 'n\\xe9w')", {b"x-one": [b"n\xe9w"]}),
     "set one for many": ("headers.set('x-two', b'only')", {b"x-two": [b"only"]}),
