@@ -75,6 +75,7 @@ OPERATORS: Final[Mapping[str, str]] = {
     "RESPONSE_FLAGS": "response_flags",
     "ROUTE_NAME": "route_name",
     "UPSTREAM_CLUSTER": "upstream_cluster",
+    "UPSTREAM_CLUSTER_RAW": "upstream_cluster",
     "UPSTREAM_HOST": "upstream_host",
 }
 """Envoy's access-log operators without an argument that state formats know, and their fields."""

@@ -29,7 +29,8 @@ _HEADERS: Final = {
     "TRAILER": RESPONSE_TRAILERS,
 }
 _ARGUMENTS: Final = {**dict.fromkeys(_HEADERS, "name"), "FIELD": "name", "NOTE": "key"}
-_KNOWN: Final = (*_ARGUMENTS, *OPERATORS)
+KNOWN: Final = (*_ARGUMENTS, *OPERATORS)
+"""Every command that a format may have."""
 
 # No part of it can give back what the next one could take, so matching is linear.
 _COMMAND: Final = re.compile(r"%([A-Za-z0-9_]+)(?:\(([^()%]*)\))?(?::([0-9]+))?%")
@@ -90,8 +91,8 @@ def _command(text: str, at: int) -> tuple[Part, int]:
         _refuse(at, f"%{name}% needs an argument: %{name}({_ARGUMENTS[name]})%")
     if name in OPERATORS and argument is not None:
         _refuse(at, f"%{name}% takes no argument")
-    if name not in _KNOWN:
-        _refuse(at, f"unknown command %{name}%{suggestion(name, _KNOWN)}")
+    if name not in KNOWN:
+        _refuse(at, f"unknown command %{name}%{suggestion(name, KNOWN)}")
     limit = _max_length(at, name, length)
     if name in OPERATORS:
         return Part(op="field", text=OPERATORS[name].encode(), max_length=limit), match.end()

@@ -22,7 +22,6 @@ from envoy_pyfilter.formats import parse
 from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
 
 SECRET = ("authorization", "cookie", "proxy-authorization", "set-cookie")
-GLOB = "expected a header name or a glob of * ? [a-z] [!a]"
 SINK = """
     class Sink:
         def __init__(self, config):
@@ -152,8 +151,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (
         {"log": {"request_headers": {"exclude": [":path"]}}},
         (
-            "log.request_headers.exclude[0]: pseudo headers have fields of their own (method, path, "
-            'authority, response_code), got ":path"; expected a header name or a glob of * ? [a-z] [!a]'
+            "log.request_headers.exclude[0]: pseudo headers have fields of their own (method, "
+            'path, authority, response_code), got ":path"; '
+            "expected a header name or a glob of * ? [a-z] [!a]"
         ),
     ),
     ({"sinks": [{}]}, "sinks[0].type: missing; expected file or python"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from envoy_pyfilter.fields import ATTRIBUTES, ENTRY_FIELDS, OPERATORS, STATE_FIELDS
@@ -13,10 +14,20 @@ from envoy_pyfilter.record import Record
 ROOT = Path(__file__).parents[2]
 
 
-def in_c() -> dict[str, str]:
-    """Name and type of each field in ``abi/entry.h``, in order."""
+class InC(NamedTuple):
+    """A field as C declares it."""
+
+    name: str
+    type: str
+    when: str
+    since: str
+
+
+def in_c() -> list[InC]:
+    """Return the fields in ``abi/entry.h``, in order."""
     text = (ROOT / "abi" / "entry.h").read_text()
-    return dict(re.findall(r"^  X\((\w+), (FIELD_\w+),", text, re.MULTILINE))
+    found = re.findall(r"^  X\((\w+), FIELD_(\w+), FROM_(\w+), (\d+)\)", text, re.MULTILINE)
+    return [InC(*field) for field in found]
 
 
 def test_record_has_the_fields() -> None:
@@ -26,12 +37,12 @@ def test_record_has_the_fields() -> None:
 
 def test_c_has_the_fields() -> None:
     """C writes the same fields in the same order; it knows milliseconds for formats only."""
-    assert list(ENTRY_FIELDS) == [name for name in in_c() if name != "duration_ms"]
+    assert list(ENTRY_FIELDS) == [field.name for field in in_c() if field.name != "duration_ms"]
 
 
 def test_c_has_the_fields_of_state() -> None:
     """C takes every field in a state format that we let through."""
-    single = {name for name, kind in in_c().items() if kind not in {"FIELD_HEADERS", "FIELD_NOTES"}}
+    single = {field.name for field in in_c() if field.type not in {"HEADERS", "NOTES"}}
     assert set() == {*STATE_FIELDS, *OPERATORS.values()} - single
 
 
@@ -42,9 +53,16 @@ def test_names_of_envoy_lead_to_fields() -> None:
 
 
 def test_docs_have_the_fields() -> None:
-    """``docs/entry.md`` describes each field, in order."""
+    """``docs/entry.md`` has each field in order, with its kinds and first release as C has them."""
     text = (ROOT / "docs" / "entry.md").read_text()
-    assert list(ENTRY_FIELDS) == re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    row = r"^\| `(\w+)` \| (all|response) \| [^|]+ \| 1\.(\d+) \|"
+    kinds = {"REQUEST": "all", "RESPONSE": "response"}
+    expected = [
+        (field.name, kinds[field.when], field.since)
+        for field in in_c()
+        if field.name != "duration_ms"
+    ]
+    assert expected == re.findall(row, text, re.MULTILINE)
 
 
 def test_an_entry_becomes_a_record() -> None:
