@@ -72,7 +72,7 @@ def decode(value: dict[str, Any], kind: type[_T]) -> _T:
     try:
         _refuse_unknown_keys(value, kind, "")
         try:
-            return msgspec.convert(value, kind)
+            return msgspec.convert(value, kind, str_keys=True)
         except msgspec.ValidationError as error:
             raise (_located(value, kind, "") or problem("", str(error))) from None
     except ConfigError:
@@ -99,11 +99,8 @@ def _located(value: Any, kind: Any, path: str) -> ConfigError | None:
     """Return the first problem inside *value*, or None when it is a *kind*."""
     if value is MISSING:
         return problem(path, "missing", expected=wanted(kind))
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        message = str(error)
-    else:
+    message = _complaint(value, kind)
+    if message is None:
         return None
     field, by_tag = tags(kind)
     if isinstance(value, dict) and by_tag and value.get(field) not in list(by_tag):
@@ -115,6 +112,15 @@ def _located(value: Any, kind: Any, path: str) -> ConfigError | None:
     return _described(value, kind, path, message)
 
 
+def _complaint(value: Any, kind: Any) -> str | None:
+    """Return what msgspec says against *value*, or None."""
+    try:
+        msgspec.convert(value, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None
+
+
 def _unknown_tag(value: dict[str, Any], field: str, known: list[str], path: str) -> ConfigError:
     where = joined(path, field)
     if field not in value:
@@ -123,18 +129,34 @@ def _unknown_tag(value: dict[str, Any], field: str, known: list[str], path: str)
 
 
 def _described(value: Any, kind: Any, path: str, message: str) -> ConfigError:
-    """Msgspec's *message* about *value* itself, in our words."""
+    """Return msgspec's *message* about *value* itself, in our words."""
     message, _, inner = message.partition(" - at `")
+    if inner.startswith("key`"):
+        return _wrong_key(value, kind, path)
     if inner:  # a type that we cannot look into
         return problem(f"{path}{inner.rstrip('`').removeprefix('$')}", message)
     if message.startswith("Expected `"):
-        names, _, rest = message.removeprefix("Expected `").partition("`")
-        if rest.startswith(", got"):
-            return problem(path, "wrong type", got=value, expected=wanted(kind))
-        rest = rest.partition(", got")[0]
-        return problem(path, "not allowed", got=value, expected=f"{words(names)}{rest}")
+        return _unexpected(value, kind, path, message)
     if (known := choices(kind)) and isinstance(value, str):
         return problem(path, "unknown value", got=value, expected=one_of(known))
     if isinstance(value, (dict, list)):
         return problem(path, message)
     return problem(path, message, got=value)
+
+
+def _unexpected(value: Any, kind: Any, path: str, message: str) -> ConfigError:
+    names, _, rest = message.removeprefix("Expected `").partition("`")
+    if rest.startswith(", got"):
+        return problem(path, "wrong type", got=value, expected=wanted(kind))
+    limit = rest.partition(", got")[0]
+    return problem(path, "not allowed", got=value, expected=f"{words(names)}{limit}")
+
+
+def _wrong_key(value: dict[str, Any], kind: Any, path: str) -> ConfigError:
+    """Name the first key that is not one: the values are right."""
+    for key in sorted(value):
+        message = _complaint({key: value[key]}, kind)
+        if message is not None:
+            expected = words(message.partition("`")[2].partition("`")[0])
+            return problem(joined(path, key), "not allowed as a key", expected=expected)
+    return problem(path, "a key is not allowed")

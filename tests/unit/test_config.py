@@ -304,6 +304,13 @@ def test_modules_that_raise(
     assert caplog.records[0].exc_info
 
 
+def test_a_module_that_raises_when_asked(user_module: UserModule, tmp_path: Path) -> None:
+    """A module may answer for its names itself; what that raises refuses the config, too."""
+    name = user_module("def __getattr__(name): raise SystemExit(name)")
+    message = refusal(f"{name}:Class", {"python_path": [str(tmp_path)]})
+    assert f"{name}:Class: cannot look up {name}:Class: SystemExit: Class; {IN_LOG}" == message
+
+
 def test_a_module_that_was_mended(user_module: UserModule, tmp_path: Path) -> None:
     """A module that could not be imported can be, once it is right."""
     name = user_module("1 / 0")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import enum
 import json
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
 
 import msgspec
 import pytest
@@ -51,6 +52,12 @@ class Classic:
     """A dataclass."""
 
     size: int = 0
+
+
+class Shape(TypedDict):
+    """A TypedDict."""
+
+    sides: int
 
 
 class Cat(msgspec.Struct, tag_field="animal", tag="cat"):
@@ -105,6 +112,9 @@ class Everything(Config, frozen=True, kw_only=True):
     renamed: int = msgspec.field(default=0, name="new-name")
     short: Annotated[list[int], msgspec.Meta(max_length=2)] = []
     free: dict[str, Any] = {}
+    shape: Shape | None = None
+    by_port: dict[int, str] = {}
+    since: dt.date | None = None
 
 
 class Required(Config, frozen=True, kw_only=True):
@@ -163,6 +173,11 @@ BAD: list[tuple[Any, str]] = [
     ({"other_port": "x"}, 'other_port: wrong type, got "x"; expected an integer'),
     ({"new-name": "x"}, 'new-name: wrong type, got "x"; expected an integer'),
     ({"python_path": "x"}, 'python_path: wrong type, got "x"; expected a list'),
+    ({"shape": {"sides": "x"}}, 'shape.sides: wrong type, got "x"; expected an integer'),
+    ({"shape": {}}, "shape.sides: missing; expected an integer"),
+    ({"shape": {"side": 1}}, "shape.side: unknown key; did you mean sides?"),
+    ({"by_port": {"80": 1}}, "by_port.80: wrong type, got 1; expected a string"),
+    ({"by_port": {"80": "a", "x": "b"}}, "by_port.x: not allowed as a key; expected an integer"),
     # right types, wrong values
     ({"level": "hgih"}, 'level: unknown value, got "hgih"; expected low or high'),
     ({"level": 3}, "level: wrong type, got 3; expected low or high"),
@@ -171,6 +186,7 @@ BAD: list[tuple[Any, str]] = [
     ({"port": 0}, "port: not allowed, got 0; expected an integer >= 1"),
     ({"port": 65536}, "port: not allowed, got 65536; expected an integer <= 65535"),
     ({"short": [1, 2, 3]}, "short: not allowed, got [1, 2, 3]; expected a list of length <= 2"),
+    ({"since": "soon"}, 'since: Invalid RFC3339 encoded date, got "soon"'),
     # missing
     ({"by_name": {"a": {}}}, "by_name.a.content: missing; expected an integer"),
     ({"pet": {"animal": "dog"}}, "pet.name: missing; expected a string"),
@@ -213,7 +229,8 @@ def test_good_values() -> None:
     """Whole doubles are integers where the class wants integers."""
     text = b"""{"limit": 5.0, "ratio": 2, "port": 8e3, "pair": ["a", 1.0], "pet": {"animal": "cat"},
         "box": {"content": ["x"]}, "boxes": {"a": [{"content": true}]}, "limits": {"a": -0.0},
-        "new-name": 7, "maybe": null, "classic": {"size": 1}, "free": {"a": [1.5, null]}}"""
+        "new-name": 7, "maybe": null, "classic": {"size": 1}, "free": {"a": [1.5, null]},
+        "by_port": {"80": "a"}}"""
     config = decode(parse_object(text, "filter_config"), Everything)
     expected = Everything(
         limit=5,
@@ -227,6 +244,7 @@ def test_good_values() -> None:
         renamed=7,
         classic=Classic(1),
         free={"a": [1.5, None]},
+        by_port={80: "a"},
     )
     assert expected == config
 
@@ -307,3 +325,13 @@ def test_a_recursive_config() -> None:
     with pytest.raises(ConfigError) as caught:
         decode({"left": {"left": {"left": 3}}}, Tree)
     assert "left.left.left: wrong type, got 3; expected a mapping or null" == str(caught.value)
+
+
+def test_too_deep() -> None:
+    """What is nested beyond all reason is refused, not a crash."""
+    value: dict[str, Any] = {}
+    for _ in range(10_000):
+        value = {"left": value}
+    with pytest.raises(ConfigError) as caught:
+        decode(value, Tree)
+    assert "nested too deeply" == str(caught.value)
