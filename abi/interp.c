@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "envoy_abi.h"
 #include "interp.h"
+#include "services.h"
 
 #ifndef PYFILTER_BASE_PYTHON
 #define PYFILTER_BASE_PYTHON "" /* the interpreter that this was built for */
@@ -25,12 +25,13 @@
  * themselves apart. */
 static const struct host {
   const char *release;
+  int minor;
   const char *marker;
   const char *abi_version;
 } HOSTS[] = {
-    {"1.40", "envoy_dynamic_module_callback_log_v2", "v0.2.0"},
-    {"1.39", "envoy_dynamic_module_callback_get_log_level", "v0.1.0"},
-    {"1.38", "envoy_dynamic_module_callback_is_validation_mode", "v0.1.0"},
+    {"1.40", 40, "envoy_dynamic_module_callback_log_v2", "v0.2.0"},
+    {"1.39", 39, "envoy_dynamic_module_callback_get_log_level", "v0.1.0"},
+    {"1.38", 38, "envoy_dynamic_module_callback_is_validation_mode", "v0.1.0"},
 };
 
 typedef void (*log_function)(envoy_dynamic_module_type_log_level,
@@ -60,6 +61,11 @@ static const struct host *find_host(void) {
     }
   }
   return NULL;
+}
+
+int pyfilter_host_release(void) {
+  const struct host *host = find_host();
+  return host == NULL ? 0 : host->minor;
 }
 
 /* Envoy opens us RTLD_LOCAL, and then no C extension (_cffi_backend, _socket) finds libpython's

@@ -37,6 +37,9 @@ enum {
   WANT_BELOW_WATERMARK = 512,
 };
 
+/* Minor version of the newest release that the host is like: 38 for Envoy 1.38. */
+int pyfilter_host_release(void);
+
 /* --- the plan: made while a config loads, never changed after that --- */
 
 enum { PLAN_LOG_REQUEST = 1, PLAN_AT_END_OF_STREAM = 2, PLAN_TRAILERS = 4 };

@@ -106,6 +106,7 @@ class FakeHost:
         self.route: object | None = None
         self.limit = 1 << 20
         self.worker = 0
+        self.minor = 40  # which Envoy this is: 38 for 1.38
         self.notes: list[tuple[NoteKind, bytes, bytes, bytes]] = []
         self.failed_hooks: list[str] = []
         self.custom_flags: list[bytes] = []
@@ -119,6 +120,10 @@ class FakeHost:
     def gone(self) -> None:
         """End Envoy's side: everything raises ``StreamGone`` from here on."""
         self._gone = True
+
+    def release(self) -> int:
+        """Minor version of the Envoy that this host plays."""
+        return self.minor
 
     def on_worker(self) -> bool:
         """Whether the caller is on the thread that made this host."""
@@ -218,7 +223,7 @@ class FakeHost:
     def _attribute(self, number: int) -> str | int | bool | None:
         self._check()
         return next(
-            (self.attributes.get(name) for name, (id_, _) in ATTRIBUTES.items() if id_ == number),
+            (self.attributes.get(name) for name, (id_, _, _) in ATTRIBUTES.items() if id_ == number),
             None,
         )
 

@@ -187,5 +187,8 @@ class Host(Protocol):
     def hook_failed(self, hook: str) -> None:
         """Count a hook that raised (``on_request_headers`` …) and name it in the record."""
 
+    def release(self) -> int:
+        """Minor version of the host, 38 for Envoy 1.38. Never raises."""
+
     def on_worker(self) -> bool:
         """Whether the caller is on the stream's worker. Never raises."""

@@ -41,10 +41,24 @@ def test_none_without_a_value(name: str) -> None:
     assert FakeStream(filter_with()).stream.attribute(name) is None
 
 
-def test_unserved_attributes_are_not_asked_for() -> None:
-    """Envoy would log an error for each question."""
-    fake = FakeStream(filter_with(), attributes={"xds.node": "would be found"})
-    assert fake.stream.attribute("xds.node") is None
+@pytest.mark.parametrize(
+    ("name", "release", "expected"),
+    [
+        ("xds.route_name", 38, "value"),
+        ("response.code_details", 38, None),
+        ("response.code_details", 39, "value"),
+        ("xds.cluster_name", 39, None),
+        ("xds.cluster_name", 40, "value"),
+        ("xds.node", 40, None),
+    ],
+)
+def test_releases_are_asked_for_what_they_serve(
+    name: str, release: int, expected: str | None
+) -> None:
+    """Envoy 1.38 would log an error for each question that it cannot answer."""
+    fake = FakeStream(filter_with(), attributes={name: "value"})
+    fake.minor = release
+    assert expected == fake.stream.attribute(name)
 
 
 def test_text_is_latin_1() -> None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         Scheduler,
     )
 
+_RELEASE = int(lib.pyfilter_host_release())
+
 # C keeps the name of a failed hook as an address, so these live as long as the process.
 _HOOK_NAMES: dict[str, CData] = {}
 
@@ -83,6 +85,10 @@ class EnvoyHost:
     def on_worker(self) -> bool:
         """Whether the caller is on the stream's worker."""
         return threading.get_ident() == self._thread
+
+    def release(self) -> int:
+        """Minor version of the host."""
+        return _RELEASE
 
     def _live(self) -> CData:
         if self._envoy is None:
