@@ -67,7 +67,6 @@ OPERATORS: Final[Mapping[str, str]] = {
     "DOWNSTREAM_LOCAL_ADDRESS": "downstream_local_address",
     "DOWNSTREAM_REMOTE_ADDRESS": "downstream_remote_address",
     "DURATION": "duration_ms",  # only formats have it; C divides duration_us
-    "GRPC_STATUS": "grpc_status",
     "GRPC_STATUS_NUMBER": "grpc_status",
     "PROTOCOL": "protocol",
     "RESPONSE_CODE": "response_code",

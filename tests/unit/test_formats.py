@@ -48,7 +48,7 @@ GOOD = [
     ("%FIELD(path)%", (field("path"),)),
     ("%RESPONSE_CODE%", (field("response_code"),)),
     ("%DURATION%", (field("duration_ms"),)),
-    ("%GRPC_STATUS%", (field("grpc_status"),)),
+    ("%GRPC_STATUS_NUMBER%", (field("grpc_status"),)),
     ("%RESPONSE_CODE_DETAILS:1048576%", (field("response_code_details", 1048576),)),
     (
         "%PROTOCOL%/%%%RESPONSE_CODE%ms",
