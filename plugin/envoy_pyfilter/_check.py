@@ -19,6 +19,7 @@ import yaml
 from envoy_pyfilter import _config, _envoy
 from envoy_pyfilter._bootstrap import MODULE, STRUCT_TYPE
 from envoy_pyfilter._document import Chain, Document, Place, Use, chains, dotted, mapping, uses
+from envoy_pyfilter._envoy_log import complaints
 from envoy_pyfilter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ class _Checker:
 
 def named_place(message: str) -> Place:
     """Read the dotted path out of a ConfigError: ``access: log.fields[1]: ...``."""
-    found = re.match(r"[^ ]+: ((?:[\w.-]|\[\d+\]|\[\"[^\"]*\"\])+): ", message)
+    path = r"((?:[\w.-]|\[\d+\]|\[\"[^\"]*\"\])+)"
+    found = re.match(rf"[^ ]+: (?:per-route config: )?{path}: ", message)
     keys = re.findall(r"\[(\d+)\]|\[\"([^\"]*)\"\]|([\w-]+)", found[1] if found else "")
     return tuple(int(number) if number else key or word for number, key, word in keys)
 
@@ -150,17 +152,7 @@ def static(text: str) -> list[Finding]:
 
 def with_envoy(envoy: Path, file: Path) -> list[Finding]:
     """Ask ``envoy --mode validate``, which loads our module too."""
-    command = [
-        str(envoy),
-        "--mode",
-        "validate",
-        "-c",
-        str(file),
-        "-l",
-        "error",
-        "--log-format",
-        "%l %v",
-    ]
+    command = [str(envoy), "--mode", "validate", "-c", str(file), "-l", "error"]
     done = subprocess.run(
         command,
         env=_envoy.environment(),
@@ -171,7 +163,5 @@ def with_envoy(envoy: Path, file: Path) -> list[Finding]:
     )
     if done.returncode == 0:
         return []
-    lines = done.stderr.splitlines()
-    reasons = [line.split(" ", 1)[1] for line in lines if line.startswith(("critical ", "error "))]
-    text = "; ".join(dict.fromkeys(reasons)) or f"exit code {done.returncode}"
+    text = "; ".join(complaints(done.stderr)) or f"exit code {done.returncode}"
     return [Finding(level="error", text=f"Envoy {_envoy.version(envoy)} rejects it: {text}")]

@@ -29,6 +29,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from envoy_pyfilter import _envoy
 from envoy_pyfilter._console import say
+from envoy_pyfilter._envoy_log import complaints
 from envoy_pyfilter._follow import Printer, tail
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Run:
         self.process: Child | None = None
         self.stopping = False
         self.printer = Printer(sys.stdout, self.stop)
-        self.last_words: deque[str] = deque(maxlen=200)
+        self.last_words: deque[str] = deque(maxlen=2000)
 
     def stop(self) -> None:
         """End Envoy: politely at first, at once when asked again or when it takes too long."""
@@ -207,8 +208,9 @@ class Run:
             say("Envoy has ended.")
             return 0
         how = f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
+        reasons = complaints("".join(self.last_words))[-1:]
         when = "" if ready else " before it was ready"
-        say(f"envoy-pyfilter: Envoy {how}{when}{_reason(self.last_words)}")
+        say(f"envoy-pyfilter: Envoy {how}{when}{': ' if reasons else ''}{''.join(reasons)}")
         return 1
 
 
@@ -217,14 +219,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _reason(lines: deque[str]) -> str:
-    """Give the last line of Envoy's log that says what went wrong."""
-    for line in reversed(lines):
-        if "[critical]" in line or "[error]" in line:
-            return ": " + line.split("] ", 3)[-1].strip()
-    return ""
 
 
 def run(job: Job) -> int:

@@ -48,10 +48,15 @@ class Running:
     """The command while it runs; *terminal*: its stdout is a terminal instead of a pipe."""
 
     def __init__(
-        self, *arguments: str | Path, cwd: Path = ROOT, terminal: bool = False, **env: str
+        self,
+        *arguments: str | Path,
+        cwd: Path = ROOT,
+        terminal: bool = False,
+        stdout: tuple[int, int] | None = None,
+        **env: str,
     ) -> None:
-        """Start it."""
-        read, write = pty.openpty() if terminal else os.pipe()
+        """Start it; *stdout*: both ends of a pipe, the first of which the caller closes."""
+        read, write = stdout or (pty.openpty() if terminal else os.pipe())
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
             env={**ENVIRONMENT, **env},
@@ -63,8 +68,10 @@ class Running:
         )
         os.close(write)
         assert self.process.stderr is not None
-        self._read = read
-        self._texts = {read: b"", self.process.stderr.fileno(): b""}
+        self._read, self._log = read, self.process.stderr.fileno()
+        self._texts = {self._log: b""}
+        if stdout is None:
+            self._texts[read] = b""
         self._threads = [threading.Thread(target=self._collect, args=(fd,)) for fd in self._texts]
         for thread in self._threads:
             thread.start()
@@ -82,13 +89,12 @@ class Running:
     @property
     def out(self) -> str:
         """What it wrote to stdout so far."""
-        return self._texts[self._read].decode()
+        return self._texts.get(self._read, b"").decode()
 
     @property
     def err(self) -> str:
         """What it wrote to stderr so far."""
-        assert self.process.stderr is not None
-        return self._texts[self.process.stderr.fileno()].decode()
+        return self._texts[self._log].decode()
 
     def told(self) -> str:
         """Say all of it."""
@@ -136,7 +142,8 @@ class Running:
         for thread in self._threads:
             thread.join(PATIENCE)
         self.process.stderr.close()
-        os.close(self._read)
+        if self._read in self._texts:
+            os.close(self._read)
 
 
 def is_alive(pid: int) -> bool:

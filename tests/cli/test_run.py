@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``run`` with a real Envoy, in a pipe and on a terminal, from its start to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .command import RELEASES, ROOT, Running, command, is_alive, until
+
+Start = Callable[..., Running]
+LATE = "changed after the access filter's response hook"
+
+
+def fetch(
+    url: str, path: str = "/", body: str | None = None, **headers: str
+) -> http.client.HTTPResponse:
+    """Make one request on a connection of its own."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def given_bootstrap(tmp_path: Path, *, admin: bool = True, **access: Any) -> Path:
+    """Write a bootstrap as a user's own, the access filter with this config."""
+    done = command("config", "--bootstrap", "--upstream", "127.0.0.1:1")
+    value = yaml.safe_load(done.stdout)
+    listener = value["static_resources"]["listeners"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["http_filters"][0]["typed_config"]["filter_config"]["value"] = access
+    if not admin:
+        del value["admin"]
+    file = tmp_path / "envoy.yaml"
+    file.write_text(yaml.safe_dump(value))
+    return file
+
+
+def test_demo(start: Start, release: str) -> None:
+    """Two entries for a request, JSON in a pipe; the response's has what the client got."""
+    running = start("run", "--demo", "--envoy", release)
+    answer = fetch(running.url(), "/v1/chat", body="hello you")
+    request, response = map(json.loads, running.lines(2))
+    envoy = running.envoy()
+
+    assert ("request", "response") == (request["kind"], response["kind"])
+    assert request["request_id"] == response["request_id"]
+    assert (200, "/v1/chat") == (response["response_code"], response["path"])
+    assert LATE == answer.getheader("x-demo") == response["response_headers"]["x-demo"]
+    assert "2" == response["response_headers"]["x-ai-input-tokens"]
+    assert "x-demo-internal" not in response["response_headers"]
+    assert 0 == running.end(signal.SIGINT)
+    assert not is_alive(envoy)
+    assert f"Envoy {release} listens on {running.url()} (admin: " in running.err
+    assert running.err.endswith("Envoy has ended.\n")
+
+
+def test_terminal(start: Start) -> None:
+    """On a terminal an entry is one coloured line; Ctrl-C in that terminal ends it."""
+    running = start("run", "--demo", "--envoy", RELEASES[0], terminal=True)
+    fetch(running.url(), "/v1/chat")
+    request, response = running.lines(2)
+    envoy = running.envoy()
+
+    assert "\x1b[36mrequest  GET 127.0.0.1:" in request
+    assert re.search(r"\x1b\[32mresponse 200 GET 127\.0\.0\.1:\d+ /v1/chat [\d.]+ ms", response)
+    assert f"x-demo: {LATE}" in response
+    assert 0 == running.end(signal.SIGINT)
+    assert not is_alive(envoy)
+
+
+def test_no_colour(start: Start) -> None:
+    """``NO_COLOR`` leaves the lines, and takes the colours."""
+    running = start("run", "--envoy", RELEASES[0], terminal=True, NO_COLOR="1")
+    fetch(running.url())
+    request, _ = running.lines(2)
+
+    assert "\x1b" not in running.out
+    assert " request  GET 127.0.0.1:" in request
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals(start: Start, number: signal.Signals) -> None:
+    """SIGTERM and a terminal that closes end Envoy, too."""
+    running = start("run", "--envoy", RELEASES[0])
+    running.url()
+    envoy = running.envoy()
+
+    assert 0 == running.end(number)
+    assert not is_alive(envoy)
+
+
+def test_stubborn_envoy(start: Start) -> None:
+    """A second Ctrl-C ends an Envoy that does not react."""
+    running = start("run", "--envoy", RELEASES[0])
+    running.url()
+    envoy = running.envoy()
+    os.kill(envoy, signal.SIGSTOP)
+    running.process.send_signal(signal.SIGINT)
+    waiting = Path(f"/proc/{envoy}/status")
+    until(lambda: "0000000000004000" in waiting.read_text(), waiting.read_text)  # SIGTERM waits
+
+    assert 0 == running.end(signal.SIGINT)
+    assert not is_alive(envoy)
+
+
+def test_reader_leaves(start: Start) -> None:
+    """When nobody reads the entries any more, it ends: ``envoy-pyfilter run | head -1``."""
+    read, write = os.pipe()
+    running = start("run", "--envoy", RELEASES[0], stdout=(read, write))
+    url = running.url()
+    envoy = running.envoy()
+    os.close(read)
+    with contextlib.suppress(http.client.HTTPException, OSError):  # it ends before it answers
+        fetch(url)
+
+    assert 0 == running.wait()
+    assert not is_alive(envoy)
+    assert "Traceback" not in running.err
+
+
+def test_envoy_dies(start: Start) -> None:
+    """An Envoy that dies by itself is told, with exit code 1."""
+    running = start("run", "--envoy", RELEASES[0])
+    running.url()
+    os.kill(running.envoy(), signal.SIGKILL)
+
+    assert 1 == running.wait()
+    assert running.err.endswith("envoy-pyfilter: Envoy was ended by SIGKILL\n")
+
+
+def test_rejected_config(start: Start, tmp_path: Path, release: str) -> None:
+    """An Envoy that does not start says why, and the exit code is 1."""
+    file = given_bootstrap(tmp_path, log={"reqest": True})
+    running = start("run", "--config", file, "--envoy", release)
+
+    assert 1 == running.wait()
+    last = running.err.splitlines()[-1]
+    assert last.startswith("envoy-pyfilter: Envoy ended with exit code 1 before it was ready: ")
+    assert "access: log.reqest: unknown key; did you mean request?" in running.err
+
+
+def test_port_in_use(start: Start) -> None:
+    """A port that is taken is Envoy's reason."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        taken.listen()
+        running = start("run", "--port", str(port), "--envoy", RELEASES[0])
+
+        assert 1 == running.wait()
+        assert "Address already in use" in running.err.splitlines()[-1]
+
+
+def test_ports(start: Start) -> None:
+    """``--port`` and ``--admin-port`` are what they say."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        port, admin = one.getsockname()[1], two.getsockname()[1]
+    running = start("run", "--port", port, "--admin-port", admin, "--envoy", RELEASES[0])
+
+    assert f"http://127.0.0.1:{port}" == running.url()
+    assert f"(admin: http://127.0.0.1:{admin})" in running.err
+    assert 200 == fetch(f"http://127.0.0.1:{admin}", "/ready").status
+
+
+def test_own_config(start: Start, tmp_path: Path) -> None:
+    """A bootstrap without an admin address gets one; entries are followed into their file."""
+    entries = tmp_path / "entries"
+    entries.write_text("an old line\n")
+    sinks = [{"type": "file", "path": str(entries)}]
+    file = given_bootstrap(tmp_path, admin=False, sinks=sinks)
+    running = start("run", "--config", file, "--envoy", RELEASES[0])
+    answer = fetch(running.url())
+    kinds = [json.loads(line)["kind"] for line in running.lines(2)]
+
+    assert 503 == answer.status
+    assert ["request", "response"] == kinds
+    assert 0 == running.end()
+
+
+def test_own_filter(start: Start, tmp_path: Path) -> None:
+    """The README's filter denies as the README says; the access filter before it tells."""
+    readme = (ROOT / "README.md").read_text()
+    found = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert found is not None
+    (tmp_path / "gate.py").write_text(found[1])
+    running = start(
+        *["run", "--filter", "gate:Gate", "--set", "header=x-squad", "--envoy", RELEASES[0]],
+        cwd=tmp_path,
+    )
+    refused = fetch(running.url())
+    passed = fetch(running.url(), **{"x-squad": "blue"})
+    codes = [json.loads(line).get("response_code") for line in running.lines(4)]
+
+    assert (403, 200) == (refused.status, passed.status)
+    assert [403, 200] == [code for code in codes if code]
+
+
+def test_readme_filter() -> None:
+    """The README's filter is the sample."""
+    sample = (ROOT / "envoy" / "gate.py").read_text().split("\n", 1)[1]
+
+    assert f"```python\n{sample}```" in (ROOT / "README.md").read_text()
+
+
+def test_logging(start: Start, tmp_path: Path) -> None:
+    """What a filter logs is on stderr, without a flag."""
+    text = (
+        "import logging\nfrom envoy_pyfilter import Filter\n"
+        "class Chatty(Filter):\n"
+        "    def on_request_headers(self, stream, end_of_stream):\n"
+        "        logging.getLogger('chat').info('hello from %s', 'the filter')\n"
+    )
+    (tmp_path / "chatty.py").write_text(text)
+    running = start("run", "--filter", "chatty:Chatty", "--envoy", RELEASES[0], cwd=tmp_path)
+    fetch(running.url())
+
+    until(lambda: "[chat] hello from the filter\n" in running.err, running.told)
+    assert 0 == running.end()
+
+
+def test_refusals(tmp_path: Path) -> None:
+    """What cannot be run is told in one sentence, before Envoy starts."""
+    file = given_bootstrap(tmp_path)
+    both = command("run", "--config", file, "--port", "80")
+    missing = command("run", "--config", tmp_path / "no.yaml")
+    wrong = command("run", "--set", "log.reqest=1")
+
+    text = "envoy-pyfilter: --port has no place beside --config, which says all\n"
+    assert (1, text) == (both.returncode, both.stderr)
+    assert (1, True) == (missing.returncode, "No such file" in missing.stderr)
+    text = "envoy-pyfilter: access: log.reqest: unknown key; did you mean request?\n"
+    assert (1, text) == (wrong.returncode, wrong.stderr)
+
+
+def test_last_entries(start: Start) -> None:
+    """Entries that Envoy writes while it ends are printed, too."""
+    running = start("run", "--envoy", RELEASES[0])
+    url = running.url()
+    for _ in range(200):
+        fetch(url)
+
+    assert 0 == running.end()
+    assert 400 == len(running.out.splitlines())
