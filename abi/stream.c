@@ -27,9 +27,16 @@ static void leave(pyfilter_stream *s) {
   }
 }
 
+/* Whether Python holds the side that this hook belongs to. Our Continue would let it go, so Python
+ * is asked though its class does not want the hook. */
+static bool holds(const pyfilter_stream *s, uint32_t hook) {
+  return (s->held && (hook & (WANT_REQUEST_BODY | WANT_REQUEST_TRAILERS))) ||
+         (s->response_held && (hook & (WANT_RESPONSE_BODY | WANT_RESPONSE_TRAILERS)));
+}
+
 /* Whether this hook has to cross into Python; makes the Python side before the first crossing. */
 static bool wanted(pyfilter_stream *s, uint32_t hook) {
-  if (!(s->config->wants & hook)) {
+  if (!(s->config->wants & hook) && !holds(s, hook)) {
     return false;
   }
   if (s->python == NULL) {
@@ -137,7 +144,8 @@ int stream_request_trailers(pyfilter_stream *s) {
  * their way, and if it ends here the record lane may be told to write already. */
 static void response_passes(pyfilter_stream *s, int status, bool end_of_stream) {
   s->record.response_seen = true;
-  if (status != CONTINUE) {
+  s->response_held = status != CONTINUE;
+  if (s->response_held) {
     return;
   }
   s->response_begun = true;
@@ -257,6 +265,7 @@ bool pyfilter_response_begun(pyfilter_stream *s) { return s->response_begun; }
 
 void pyfilter_resume_response(pyfilter_stream *s) {
   s->response_begun = true;
+  s->response_held = false;
   envoy_dynamic_module_callback_http_filter_continue_encoding(s->envoy);
 }
 

@@ -15,6 +15,7 @@ struct pyfilter_stream {
   void *python;   /* handle of Python's side; NULL before the first crossing */
   unsigned depth; /* hooks of this stream that are on the stack */
   bool held;      /* Python paused or buffers the request: its entry waits */
+  bool response_held; /* the same of the response */
   bool response_begun; /* a response's headers went past us: no other response can begin */
   record record;
 };

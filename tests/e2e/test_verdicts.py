@@ -83,6 +83,50 @@ def test_pause_holds(site: SiteMaker, protocol: str) -> None:
     assert here.oracle()[0]["upstream_host"] is None
 
 
+def test_pause_in_the_request_holds_its_trailers(site: SiteMaker, protocol: str) -> None:
+    """A pause is not ended by a hook that the class does not have."""
+    here = site(
+        {
+            "on_request_body": """
+                if 'x-key' in stream.request_headers:
+                    saw('paused')
+                    return PAUSE
+            """
+        }
+    )
+    path = here.upstream.serve(Answer())
+    with here.client(protocol) as client:
+        headers = [(b"te", b"trailers"), (b"x-key", b"hold")]
+        client.open(Request(method=b"POST", path=path, headers=headers), ends=False)
+        client.send(b"abc")
+        assert ["paused"] == here.seen(1)
+        client.send_trailers([(b"x-last", b"1")])
+        assert 200 == here.fetch(protocol).status  # so the only worker has seen the trailers
+        assert [] == here.upstream.received(path)
+        client.abort()
+
+
+def test_pause_in_the_response_holds_its_trailers(site: SiteMaker, protocol: str) -> None:
+    """The same of a response: the client gets nothing of what is held."""
+    here = site(
+        {
+            "on_response_body": """
+                if 'x-key' in stream.request_headers and not stream.data:
+                    stream.data['paused'] = True
+                    saw('paused')
+                    return PAUSE
+            """
+        }
+    )
+    path = here.upstream.serve(ANSWER)
+    with here.client(protocol) as client:
+        client.open(Request(path=path, headers=[(b"x-key", b"hold")]), ends=True)
+        assert ["paused"] == here.seen(1)
+        assert 200 == here.fetch(protocol).status
+        client.abort()
+    assert 0 == next(line for line in here.oracle(2) if line["path"] == path.decode())["bytes_sent"]
+
+
 @pytest.mark.parametrize("side", ["request", "response"])
 def test_buffer(site: SiteMaker, protocol: str, side: str) -> None:
     """A buffered body goes on in one, after its last piece; the hook sees each piece and all."""
