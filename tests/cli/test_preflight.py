@@ -59,7 +59,8 @@ CASES = {
         {"library": ""},
         (
             "the file libpython3.11.so of Python 3.11.2 (/usr/bin/python3) is not installed "
-            "(Debian, Ubuntu: apt-get install libpython3.11; Fedora, RHEL: dnf install python3-libs)"
+            "(Debian, Ubuntu: apt-get install libpython3.11; "
+            "Fedora, RHEL: dnf install python3-libs)"
         ),
     ),
     "headers": (
