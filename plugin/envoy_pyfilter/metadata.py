@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast, overload
 
 from ._text import Text, utf8
@@ -13,7 +12,19 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-SettableValue: TypeAlias = str | float | bool | Sequence[str] | Sequence[float] | Sequence[bool]
+SettableValue: TypeAlias = (
+    str
+    | float
+    | bool
+    | list[str]
+    | list[int]
+    | list[float]
+    | list[bool]
+    | tuple[str, ...]
+    | tuple[float, ...]
+    | tuple[bool, ...]
+)
+"""What dynamic metadata can hold; a list's items are of one type."""
 
 
 class Metadata:
