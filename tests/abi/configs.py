@@ -243,5 +243,6 @@ def read_entries(path: Path) -> list[Event]:
 
 
 def _recording(host: Host, name: str) -> dict[str, Any]:
-    file = {"type": "file", "path": str(host.folder / f"{name}.log")}
+    path = str(host.folder / f"{name}.log")
+    file = {"type": "file", "path": path, "ring_bytes": 4 << 20}  # a load never fills it
     return {"instance": name, "sinks": [file]}

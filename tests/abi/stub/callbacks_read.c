@@ -99,7 +99,7 @@ HOST_CALLBACK size_t CALLBACK(http_get_body_size)(void *envoy, TYPE(http_body_ty
 }
 
 HOST_CALLBACK size_t CALLBACK(http_get_body_chunks_size)(void *envoy, TYPE(http_body_type) which) {
-  return MAY(http_get_body_chunks_size) && ((stream *)envoy)->body[which].ptr != NULL ? 3 : 0;
+  return MAY(http_get_body_chunks_size) && ((stream *)envoy)->body[which].length > 0 ? 3 : 0;
 }
 
 HOST_CALLBACK bool CALLBACK(http_get_body_chunks)(void *envoy, TYPE(http_body_type) which,
@@ -110,6 +110,9 @@ HOST_CALLBACK bool CALLBACK(http_get_body_chunks)(void *envoy, TYPE(http_body_ty
   }
   bytes b = s->body[which];
   size_t half = b.length / 2;
+  if (b.length == 0) {
+    return true; /* no slice */
+  }
   result[0] = lend_buffer(s, BODY, (bytes){b.ptr, half});
   result[1] = (TYPE(envoy_buffer)){NULL, 0};
   result[2] = lend_buffer(s, BODY, (bytes){b.ptr + half, b.length - half});

@@ -91,7 +91,7 @@ int hook_body(stream *s, bool request, bytes data, bool end) {
   int received = request ? TYPE(http_body_type_ReceivedRequestBody)
                          : TYPE(http_body_type_ReceivedResponseBody);
   stream_enter(s);
-  s->body[received] = bytes_copy(data.ptr, data.length);
+  s->body[received] = bytes_copy(data.length == 0 ? "" : data.ptr, data.length); /* never NULL */
   int status = request ? (int)hooks.http_filter_request_body(s, s->module, end)
                        : (int)hooks.http_filter_response_body(s, s->module, end);
   settle_body(s, received, status);

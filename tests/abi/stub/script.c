@@ -7,6 +7,7 @@
 #include "stub.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,15 @@ static void do_open(words *w) {
   module_open(w->word[1]);
 }
 
+static void do_reopen(words *w) { module_open(w->word[1]); }
+
+/* For a test of the tests. */
+static void do_leak(words *w) {
+  char *volatile lost = must(malloc(4321));
+  lost[0] = w->word[0][0];
+  lost = NULL;
+}
+
 static void do_close(words *w) { module_close(w->word[1]); }
 
 static void do_set(words *w) {
@@ -130,6 +140,18 @@ static void do_left(words *w) {
   json_number(&j, "schedulers", atomic_load(&live_schedulers));
   json_number(&j, "threads", entries_of("/proc/self/task"));
   json_number(&j, "files", entries_of("/proc/self/fd") - 1); /* one is the folder itself */
+  json_send(&j);
+}
+
+/* Bytes that are allocated now. A sanitizer's allocator knows better than the C library. */
+extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static void do_memory(words *w) {
+  (void)w;
+  json j = event("memory", "");
+  json_number(&j, "bytes", (double)(__sanitizer_get_current_allocated_bytes != NULL
+                                        ? __sanitizer_get_current_allocated_bytes()
+                                        : mallinfo2().uordblks));
   json_send(&j);
 }
 
@@ -343,10 +365,13 @@ static const struct command {
   void (*run)(words *w);
 } COMMANDS[] = {
     {"open", 2, false, do_open},
+    {"reopen", 2, false, do_reopen},
     {"close", 2, false, do_close},
+    {"leak", 1, false, do_leak},
     {"set", 3, false, do_set},
     {"fail", 1, false, do_fail},
     {"left", 1, false, do_left},
+    {"memory", 1, false, do_memory},
     {"stats", 1, false, do_stats},
     {"config", 4, false, do_config},
     {"config_destroy", 2, false, do_config_destroy},
