@@ -29,6 +29,10 @@ unsigned entry_maps(uint64_t fields) {
 
 bool entry_field_text(const entry *e, field_id field, text *out) {
   if (!(e->have >> field & 1)) {
+    if (field == field_response_code) {
+      text_put(out, SLICE("0")); /* as Envoy's own formats print a response that never came */
+      return true;
+    }
     return false;
   }
   switch (FIELDS[field].type) {

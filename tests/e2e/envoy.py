@@ -85,6 +85,7 @@ class Envoy:
         config = self.folder / "envoy.json"
         config.write_text(json.dumps(bootstrap(self._lds, self._clusters)))
         address = self.folder / "admin"
+        address.unlink(missing_ok=True)
         with contextlib.ExitStack() as files:
             stdout = self._stdout
             if stdout is None:
@@ -96,10 +97,10 @@ class Envoy:
                 stdout=stdout,
                 stderr=log,
             )
-        until(lambda: address.exists() and address.read_text(), self.log)
+        until(lambda: self._running() and address.exists() and address.read_text(), self.log)
         host, _, port = address.read_text().rpartition(":")
         self._admin = (host, int(port))
-        until(lambda: self.get("/ready") == "LIVE\n", self.log)
+        until(lambda: self._running() and self.get("/ready") == "LIVE\n", self.log)
         if self.listeners:
             until(lambda: self.listeners.keys() <= self.ports().keys(), self.log)
         return self
@@ -117,6 +118,10 @@ class Envoy:
             *("--drain-time-s", "1", "--drain-strategy", "immediate"),
             "--disable-hot-restart",
         ]
+
+    def _running(self) -> bool:
+        assert self.alive, f"Envoy ended: {self.log()[-3000:]}"
+        return True
 
     @property
     def pid(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 from . import bootstrap as b
 from .conftest import SiteMaker
 from .messages import Answer, Response
-from .oracle import wire_headers
+from .oracle import check, wire_headers
 from .site import Site
 
 MUTATION = b.header_mutation(response={"x-late": "mutated", "x-up": "rewritten"})
@@ -74,7 +74,7 @@ def test_entry_has_what_the_client_got(site: SiteMaker, protocol: str, late: str
         assert told[f"resp {name}"] == entry["response_headers"].get(name)
 
 
-@pytest.mark.parametrize("late", LATE_FILTERS)
+@pytest.mark.parametrize("late", ["header_mutation", "lua"])
 def test_without_a_body(site: SiteMaker, protocol: str, late: str) -> None:
     """The same for a response that ends with its headers."""
     filters, _ = LATE_FILTERS[late]
@@ -125,11 +125,8 @@ def test_end_of_stream_has_a_net(site: SiteMaker, protocol: str) -> None:
     """A response whose end never comes is written when the stream is complete."""
     here = site(access={"log": {"response_at": "end_of_stream", "request": False}})
     answer = Answer(body=[b"one", b"two"], reset="in_body")
-    got = here.fetch(protocol, answer=answer)
+    got = here.fetch(protocol, answer=answer, headers=[(b"x-request-id", b"r")])
     (told,) = here.oracle()
     (entry,) = here.entries(1)
     assert (200, False) == (got.status, got.whole)
-    assert (told["response_code"], told["response_flags"]) == (
-        entry["response_code"],
-        entry["response_flags"],
-    )
+    check(entry, told, here.envoy.release)

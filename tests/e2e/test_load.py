@@ -156,7 +156,7 @@ def test_removed_and_added_again(new_site: Callable[[], Site], envoy: Envoy) -> 
 def test_two_configs_in_one_process(new_site: Callable[[], Site]) -> None:
     """Two listeners with configs of their own don't mix."""
     first, second = new_site(), new_site()
-    first.open([first.filter(access={"log": {"fields": ["path"]}})])
+    first.open([first.filter(access={"log": {"fields": ["kind", "path"]}})])
     second.open([second.filter(access={"log": {"request": False}})])
     first.fetch(path=b"/first")
     second.fetch(path=b"/second")

@@ -35,6 +35,14 @@ FORMATS = {
 }
 
 
+# What a release's ABI cannot tell is "-"; docs/entry.md has the table.
+UNKNOWN = {
+    "1.38.3": {"details", "flags", "sizes"},
+    "1.39.3": {"sizes"},
+    "1.40.0": set[str](),
+}
+
+
 def keys(formats: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Give our ``state`` config: a key for each format."""
     return {f"e2e.{name}".replace(" ", "_"): ours for name, (ours, _) in formats.items()}
@@ -44,10 +52,10 @@ def test_state_says_what_envoy_says(site: SiteMaker, protocol: str) -> None:
     """Each key, printed by Envoy's log by its name, equals Envoy's own command for it."""
     state = keys(FORMATS)
     oracle = {
-        f"ours {name}": f"%FILTER_STATE({key}:PLAIN)%"
+        f"ours {name}": f"text %FILTER_STATE({key}:PLAIN)%"
         for name, key in zip(FORMATS, state, strict=True)
     }
-    oracle |= {f"theirs {name}": theirs for name, (_, theirs) in FORMATS.items()}
+    oracle |= {f"theirs {name}": f"text {theirs}" for name, (_, theirs) in FORMATS.items()}
     here = site(
         access={"state": state},
         before=[b.header_mutation(response={"x-late": "mutated"})],
@@ -63,7 +71,7 @@ def test_state_says_what_envoy_says(site: SiteMaker, protocol: str) -> None:
     here.fetch(protocol, request)
     (told,) = here.oracle()
 
-    for name in FORMATS:
+    for name in FORMATS.keys() - UNKNOWN[here.envoy.release]:
         assert told[f"theirs {name}"] == told[f"ours {name}"], name
 
 
@@ -81,7 +89,7 @@ def test_metadata_under_the_instance(site: SiteMaker, protocol: str) -> None:
 
 def test_state_beside_the_entry(site: SiteMaker, protocol: str) -> None:
     """Every field of the entry can be written as state, and Envoy prints the same text."""
-    fields = ("path", "response_code", "response_code_details", "authority", "bytes_sent", "worker")
+    fields = ("path", "response_code", "upstream_host", "authority", "duration_us", "worker")
     here = site(
         access={"state": {f"e2e.{name}": f"%FIELD({name})%" for name in fields}},
         oracle={f"state {name}": f"%FILTER_STATE(e2e.{name}:PLAIN)%" for name in fields},
@@ -137,10 +145,10 @@ def test_two_filters_of_one_stream(new_site: Callable[[], Site], protocol: str) 
     """Of two that write one key the first stays; the second is counted, and logged once."""
     here = new_site()
     first, second = (
-        here.filter(access={"state": {"e2e.key": name}}, config={"instance": f"{here.name}_{name}"})
+        here.filter(access={"state": {here.name: name}}, config={"instance": f"{here.name}_{name}"})
         for name in ("one", "two")
     )
-    here.open([first, second], oracle={"state": "%FILTER_STATE(e2e.key:PLAIN)%"})
+    here.open([first, second], oracle={"state": f"%FILTER_STATE({here.name}:PLAIN)%"})
     for _ in range(3):
         here.fetch(protocol)
 
@@ -151,7 +159,7 @@ def test_two_filters_of_one_stream(new_site: Callable[[], Site], protocol: str) 
     # stream_complete runs along the chain, so which comes first is Envoy's order.
     assert ["one"] * 3 == [line["state"] for line in here.oracle(3)]
     assert {"one": 0, "two": 3} == conflicts
-    assert 1 == len(here.log_lines(f"warning.*{here.name}_two.*e2e\\.key"))
+    assert 1 == len(here.log_lines(f"warning.*{here.name}_two: the filter state {here.name} "))
 
 
 def test_old_and_new_config(new_site: Callable[[], Site]) -> None:
