@@ -222,10 +222,10 @@ class FakeHost:
 
     def _attribute(self, number: int) -> str | int | bool | None:
         self._check()
-        return next(
-            (self.attributes.get(name) for name, (id_, _, _) in ATTRIBUTES.items() if id_ == number),
-            None,
-        )
+        for name, attribute in ATTRIBUTES.items():
+            if attribute.number == number:
+                return self.attributes.get(name)
+        return None
 
     def filter_state(self, key: bytes) -> bytes | None:
         """Bytes under *key*."""
