@@ -4,16 +4,18 @@
  * together by the compiler; a header's value can neither end its string nor its line (text.c).
  */
 #include "entry.h"
-#include "worker.h"
 
 #define FIELD_SPEC(name, type, when, since)                                                        \
   {SLICE(#name), SLICE(",\"" #name "\":"), type, when, since},
 
 const field_spec FIELDS[FIELD_COUNT] = {ENTRY_FIELDS(FIELD_SPEC)};
 
-/* Of each header while its map is encoded: what rules_verdict said, and bits of its name's hash
- * that tell most different names apart. 0: not shown, or shown already. */
-enum { MARK_VERDICT = HEADER_SHOWN | HEADER_HIDDEN, SEEN_WORDS = 8 };
+/* Names seen while a map is encoded, a bit for each hash: two names may share one, but a name that
+ * comes again finds its bit set. */
+enum { SEEN_WORDS = 8 };
+typedef struct seen {
+  uint64_t words[SEEN_WORDS];
+} seen;
 
 static const slice HIDDEN = {"[redacted]", 10};
 
@@ -21,83 +23,105 @@ static slice name_of(const header_view *map, size_t i) {
   return (slice){map->headers[i].key_ptr, map->headers[i].key_length};
 }
 
-/* Marks what is shown. Returns whether some names may be the same. */
-static bool mark_headers(const header_view *map, const rules *r, uint32_t *marks) {
-  uint64_t seen[SEEN_WORDS] = {0};
-  bool maybe_repeated = false;
-  for (size_t i = 0; i < map->count; i++) {
-    slice name = name_of(map, i);
-    marks[i] = 0;
-    if (name.length == 0 || name.data[0] == ':') {
-      continue; /* pseudo headers have fields of their own */
-    }
-    uint32_t hash = name_hash(name);
-    unsigned verdict = rules_verdict(r, name, hash);
-    if (verdict & HEADER_SHOWN) {
-      uint64_t bit = UINT64_C(1) << (hash >> 2 & 63);
-      uint64_t *word = &seen[hash >> 8 & (SEEN_WORDS - 1)];
-      maybe_repeated = maybe_repeated || (*word & bit) != 0;
-      *word |= bit;
-      marks[i] = (hash & ~(uint32_t)MARK_VERDICT) | verdict;
-    }
-  }
-  return maybe_repeated;
+/* Pseudo headers have fields of their own. */
+static bool is_ordinary(slice name) { return name.length > 0 && name.data[0] != ':'; }
+
+/* Notes a hash; true when it was there. */
+static bool see(seen *s, uint32_t hash) {
+  uint64_t bit = UINT64_C(1) << (hash & 63);
+  uint64_t *word = &s->words[hash >> 6 & (SEEN_WORDS - 1)];
+  bool before = *word & bit;
+  *word |= bit;
+  return before;
 }
 
 /* Appends one value, or what stands for it. */
-static bool put_value(const header_view *map, size_t i, uint32_t mark, text *out) {
-  if (mark & HEADER_HIDDEN) {
+static bool put_value(const header_view *map, size_t i, unsigned verdict, text *out) {
+  if (verdict & HEADER_HIDDEN) {
     return text_json(out, HIDDEN);
   }
   return text_json(out, (slice){map->headers[i].value_ptr, map->headers[i].value_length});
 }
 
-/* The next header with the name of header i; map->count when there is none. */
-static size_t next_same(const header_view *map, const uint32_t *marks, size_t i, size_t from) {
-  for (size_t j = from; j < map->count; j++) {
-    if (marks[j] == marks[i] && slice_is(name_of(map, j), name_of(map, i))) {
-      return j;
-    }
+/* Appends a name with its colon. */
+static bool put_key(slice name, slice key, text *out) {
+  if (key.length > 0) {
+    text_put(out, key);
+    return true;
   }
-  return map->count;
+  bool valid = text_json(out, name);
+  text_byte(out, ':');
+  return valid;
 }
 
-/* Appends the values of a name that may stand in the map several times: an array if it does. */
-static bool put_values(const header_view *map, uint32_t *marks, size_t i, text *out) {
-  size_t next = next_same(map, marks, i, i + 1);
+/* The next header with the name of header i; map->count when there is none. */
+static size_t next_same(const header_view *map, size_t i, size_t from) {
+  while (from < map->count && !slice_is(name_of(map, from), name_of(map, i))) {
+    from++;
+  }
+  return from;
+}
+
+/* Appends all values of the name of header i, an array when there are several. */
+static bool put_values(const header_view *map, size_t i, unsigned verdict, text *out) {
+  size_t next = next_same(map, i, i + 1);
   if (next == map->count) {
-    return put_value(map, i, marks[i], out);
+    return put_value(map, i, verdict, out);
   }
   text_byte(out, '[');
-  bool valid = put_value(map, i, marks[i], out);
-  while (next < map->count) {
+  bool valid = put_value(map, i, verdict, out);
+  for (; next < map->count; next = next_same(map, i, next + 1)) {
     text_byte(out, ',');
-    valid &= put_value(map, next, marks[next], out);
-    size_t done = next;
-    next = next_same(map, marks, i, next + 1);
-    marks[done] = 0;
+    valid &= put_value(map, next, verdict, out);
   }
   text_byte(out, ']');
   return valid;
 }
 
-/* Appends a map as an object. False when a value was not UTF-8. */
-static bool put_headers(const header_view *map, const rules *r, text *out) {
-  uint32_t *marks = worker_marks(worker_self(), map->count);
-  bool maybe_repeated = mark_headers(map, r, marks);
-  bool valid = true;
-  char before = '{';
+/* How the headers of a map are gone through: as they come until a name may have come before, or
+ * with all values of a name at its first place. */
+typedef enum { AS_THEY_COME, GROUPED } header_order;
+
+/* Appends the members of a map's object. False: AS_THEY_COME does not do. */
+static bool put_members(const header_view *map, const rules *r, header_order order, text *out,
+                        bool *valid) {
+  seen names = {{0}};
   for (size_t i = 0; i < map->count; i++) {
-    if (marks[i] == 0) {
+    slice name = name_of(map, i);
+    slice key;
+    uint32_t hash = name_hash(name);
+    unsigned verdict = is_ordinary(name) ? rules_verdict(r, name, hash, &key) : 0;
+    if (!(verdict & HEADER_SHOWN)) {
       continue;
     }
-    text_byte(out, before);
-    before = ',';
-    valid &= text_json(out, name_of(map, i));
-    text_byte(out, ':');
-    valid &= maybe_repeated ? put_values(map, marks, i, out) : put_value(map, i, marks[i], out);
+    bool again = see(&names, hash);
+    if (again && order == AS_THEY_COME) {
+      return false;
+    }
+    if (again && next_same(map, i, 0) < i) {
+      continue; /* it stands with the first of its name */
+    }
+    *valid &= put_key(name, key, out);
+    *valid &= order == GROUPED ? put_values(map, i, verdict, out) : put_value(map, i, verdict, out);
+    text_byte(out, ',');
   }
-  text_put(out, before == '{' ? SLICE("{}") : SLICE("}"));
+  return true;
+}
+
+/* Appends a map as an object. False when something was not UTF-8. */
+static bool put_headers(const header_view *map, const rules *r, text *out) {
+  size_t start = out->length;
+  bool valid = true;
+  text_byte(out, '{');
+  if (!put_members(map, r, AS_THEY_COME, out, &valid)) {
+    out->length = start + 1;
+    valid = true;
+    put_members(map, r, GROUPED, out, &valid);
+  }
+  if (out->length > start + 1) {
+    out->length--; /* the last comma */
+  }
+  text_byte(out, '}');
   return valid;
 }
 

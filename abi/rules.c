@@ -16,11 +16,14 @@ typedef struct pattern {
   int kind;
   pattern_type type;
   slice text; /* of a prefix without its "*"; zero-terminated otherwise */
+  slice key;  /* of a name: as a JSON key */
 } pattern;
 
 typedef struct rules_entry {
   slice name; /* data NULL: free */
+  uint32_t hash;
   unsigned verdict;
+  slice key; /* the name as a JSON key, its colon included */
 } rules_entry;
 
 /* What fnmatch has to be asked for, and what a comparison can tell. */
@@ -75,7 +78,8 @@ static unsigned match_all(const rules *r, slice name) {
 /* The place of a name in the table: where it stands, or where it would. */
 static rules_entry *find(const rules *r, slice name, uint32_t hash) {
   size_t at = hash & (r->table_size - 1);
-  while (r->table[at].name.data != NULL && !slice_is(r->table[at].name, name)) {
+  while (r->table[at].name.data != NULL &&
+         (r->table[at].hash != hash || !slice_is(r->table[at].name, name))) {
     at = (at + 1) & (r->table_size - 1);
   }
   return &r->table[at];
@@ -99,10 +103,19 @@ static void compile(rules *r) {
     all[p->kind] = all[p->kind] || p->type == PATTERN_ALL;
     r->has_globs = r->has_globs || p->type == PATTERN_GLOB || p->type == PATTERN_PREFIX;
     if (p->type == PATTERN_NAME) {
-      *find(r, p->text, name_hash(p->text)) = (rules_entry){p->text, match_all(r, p->text)};
+      uint32_t hash = name_hash(p->text);
+      *find(r, p->text, hash) = (rules_entry){p->text, hash, match_all(r, p->text), p->key};
     }
   }
   r->other_names = verdict_of(all);
+}
+
+/* A name as it stands in an entry. */
+static slice json_key(slice name) {
+  text key = {NULL, 0, 0};
+  text_json(&key, name);
+  text_byte(&key, ':');
+  return (slice){key.data, key.length};
 }
 
 void rules_add(rules *r, int kind, const char *given) {
@@ -117,23 +130,27 @@ void rules_add(rules *r, int kind, const char *given) {
   if (added->type == PATTERN_PREFIX) {
     added->text.length--;
   }
+  added->key = added->type == PATTERN_NAME ? json_key(added->text) : (slice){NULL, 0};
   compile(r);
 }
 
 void rules_free(rules *r) {
   for (size_t i = 0; i < r->count; i++) {
     free((char *)r->patterns[i].text.data);
+    free((char *)r->patterns[i].key.data);
   }
   free(r->patterns);
   free(r->table);
 }
 
-unsigned rules_verdict(const rules *r, slice name, uint32_t hash) {
+unsigned rules_verdict(const rules *r, slice name, uint32_t hash, slice *key) {
+  *key = (slice){NULL, 0};
   if (r->table == NULL) {
     return 0;
   }
   const rules_entry *entry = find(r, name, hash);
   if (entry->name.data != NULL) {
+    *key = entry->key;
     return entry->verdict;
   }
   return r->has_globs ? match_all(r, name) : r->other_names;

@@ -48,7 +48,8 @@ static void log_conflict(const plan *p, slice key) {
  * header. */
 static bool put_header(const entry *e, const plan *p, const state_part *part, text *out) {
   const rules *r = &p->rules[part->map < 2 ? PLAN_REQUEST : PLAN_RESPONSE];
-  bool hidden = rules_verdict(r, part->text, name_hash(part->text)) & HEADER_HIDDEN;
+  slice key;
+  bool hidden = rules_verdict(r, part->text, name_hash(part->text), &key) & HEADER_HIDDEN;
   const header_view *map = &e->maps[part->map];
   for (size_t i = 0; i < map->count; i++) {
     slice name = {map->headers[i].key_ptr, map->headers[i].key_length};

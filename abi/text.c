@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* A byte becomes at most six ("\u00ff"); the fast path stores eight at a time. */
+/* A byte becomes at most six ("\u00ff"). */
 enum { WORST_ESCAPE = 6, SLACK = 16 };
 
 /* How text is escaped: a string's inside, JSON that Python made, or plain UTF-8. */
@@ -55,16 +55,66 @@ void text_number(text *t, uint64_t number) {
   text_put(t, (slice){first, (size_t)(digits + sizeof digits - first)});
 }
 
-/* True when one of eight bytes cannot be copied as it is into a JSON string. */
-static inline bool any_special(uint64_t word) {
-  const uint64_t ones = 0x0101010101010101u;
-  const uint64_t highs = ones * 0x80;
-  uint64_t quote = word ^ (ones * '"');
-  uint64_t backslash = word ^ (ones * '\\');
-  uint64_t delete = word ^ (ones * 0x7f);
-  uint64_t found = word | ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
-                   ((backslash - ones) & ~backslash) | ((delete -ones) & ~delete);
-  return (found & highs) != 0;
+/* Sixteen bytes at once; what compares true becomes 0xff. Signed, so that a byte from 0x80 on is
+ * less than a space, too. */
+typedef signed char block __attribute__((vector_size(16)));
+
+/* Whether one of sixteen bytes cannot stand in a JSON string as it is. */
+static inline bool any_special(const uint64_t bytes[2]) {
+  block b;
+  memcpy(&b, bytes, sizeof b);
+  block found = (block)((b < ' ') | (b == '"') | (b == '\\') | (b == 0x7f));
+  uint64_t halves[2];
+  memcpy(halves, &found, sizeof found);
+  return (halves[0] | halves[1]) != 0;
+}
+
+/* Copies sixteen bytes, unless one is special. */
+static inline bool put_block(char *out, const unsigned char *in) {
+  uint64_t bytes[2];
+  memcpy(bytes, in, 16);
+  if (any_special(bytes)) {
+    return false;
+  }
+  memcpy(out, bytes, 16);
+  return true;
+}
+
+/* Copies 1 to 16 bytes, unless one is special: from both ends, so that no byte is left for a loop;
+ * the middle may be copied twice. */
+static inline bool put_short(char *out, const unsigned char *in, size_t length) {
+  uint64_t bytes[2];
+  if (length >= 8) {
+    memcpy(&bytes[0], in, 8);
+    memcpy(&bytes[1], in + length - 8, 8);
+    if (any_special(bytes)) {
+      return false;
+    }
+    memcpy(out, &bytes[0], 8);
+    memcpy(out + length - 8, &bytes[1], 8);
+    return true;
+  }
+  uint32_t halves[2] = {0};
+  if (length >= 4) {
+    memcpy(&halves[0], in, 4);
+    memcpy(&halves[1], in + length - 4, 4);
+  } else {
+    halves[0] = halves[1] = (uint32_t)in[0] << 24 | (uint32_t)in[0] << 16 |
+                            (uint32_t)in[length / 2] << 8 | in[length - 1];
+  }
+  bytes[0] = bytes[1] = (uint64_t)halves[0] << 32 | halves[1];
+  if (any_special(bytes)) {
+    return false;
+  }
+  if (length >= 4) {
+    memcpy(out, &halves[0], 4);
+    memcpy(out + length - 4, &halves[1], 4);
+  } else {
+    out[0] = (char)in[0];
+    out[length / 2] = (char)in[length / 2];
+    out[length - 1] = (char)in[length - 1];
+  }
+  return true;
 }
 
 /* The length of the UTF-8 character at in, 0 when it is none; then *bad is how many bytes stand for
@@ -162,6 +212,16 @@ static bool put_wide(char **out, const unsigned char **in, const unsigned char *
   return true;
 }
 
+/* Writes the character at *in, of any length, and moves *in behind it; false: replaced. */
+static bool put_one(char **out, const unsigned char **in, const unsigned char *end,
+                    escape_mode mode) {
+  if (**in >= 0x80) {
+    return put_wide(out, in, end, mode);
+  }
+  *out = put_ascii(*out, *(*in)++, mode);
+  return true;
+}
+
 /* Appends s escaped; the caller made room. False when something was not UTF-8. */
 static bool put_escaped(text *t, slice s, escape_mode mode) {
   const unsigned char *in = (const unsigned char *)s.data;
@@ -169,16 +229,13 @@ static bool put_escaped(text *t, slice s, escape_mode mode) {
   char *out = t->data + t->length;
   bool valid = true;
   while (in < end) {
-    uint64_t word;
-    while (end - in >= 8 && (memcpy(&word, in, 8), !any_special(word))) {
-      memcpy(out, &word, 8);
-      in += 8;
-      out += 8;
-    }
-    if (in < end && *in < 0x80) {
-      out = put_ascii(out, *in++, mode);
-    } else if (in < end) {
-      valid &= put_wide(&out, &in, end, mode);
+    size_t left = (size_t)(end - in);
+    size_t part = left > 16 ? 16 : left;
+    if (left > 16 ? put_block(out, in) : put_short(out, in, left)) {
+      in += part;
+      out += part;
+    } else {
+      valid &= put_one(&out, &in, end, mode);
     }
   }
   t->length = (size_t)(out - t->data);

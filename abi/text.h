@@ -41,8 +41,42 @@ void text_json_value(text *t, slice json);
 void text_utf8(text *t, slice s);
 bool slice_is_utf8(slice s);
 
+/* Most texts here are some ten bytes long, so a call of memcmp or memcpy would cost more than its
+ * work. From 4 bytes on both ends are taken in one piece each; they may overlap. */
+enum { SHORT_TEXT = 32 };
+
+static inline uint64_t load64(const char *at) {
+  uint64_t word;
+  memcpy(&word, at, sizeof word);
+  return word;
+}
+
+static inline uint32_t load32(const char *at) {
+  uint32_t word;
+  memcpy(&word, at, sizeof word);
+  return word;
+}
+
 static inline bool slice_is(slice a, slice b) {
-  return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+  size_t n = a.length;
+  if (n != b.length) {
+    return false;
+  }
+  if (n > SHORT_TEXT) {
+    return memcmp(a.data, b.data, n) == 0;
+  }
+  if (n >= 8) {
+    uint64_t different = load64(a.data + n - 8) ^ load64(b.data + n - 8);
+    for (size_t i = 0; i + 8 < n; i += 8) {
+      different |= load64(a.data + i) ^ load64(b.data + i);
+    }
+    return different == 0;
+  }
+  if (n >= 4) {
+    return load32(a.data) == load32(b.data) && load32(a.data + n - 4) == load32(b.data + n - 4);
+  }
+  return n == 0 || (a.data[0] == b.data[0] && a.data[n / 2] == b.data[n / 2] &&
+                    a.data[n - 1] == b.data[n - 1]);
 }
 
 static inline void text_need(text *t, size_t more) {
@@ -52,10 +86,24 @@ static inline void text_need(text *t, size_t more) {
 }
 
 static inline void text_put(text *t, slice s) {
-  text_need(t, s.length);
-  if (s.length > 0) {
-    memcpy(t->data + t->length, s.data, s.length);
-    t->length += s.length;
+  text_need(t, s.length + SHORT_TEXT);
+  char *out = t->data + t->length;
+  size_t n = s.length;
+  t->length += n;
+  if (n > SHORT_TEXT) {
+    memcpy(out, s.data, n);
+  } else if (n >= 8) {
+    for (size_t i = 0; i + 8 < n; i += 8) {
+      memcpy(out + i, s.data + i, 8);
+    }
+    memcpy(out + n - 8, s.data + n - 8, 8);
+  } else if (n >= 4) {
+    memcpy(out, s.data, 4);
+    memcpy(out + n - 4, s.data + n - 4, 4);
+  } else {
+    for (size_t i = 0; i < n; i++) {
+      out[i] = s.data[i];
+    }
   }
 }
 

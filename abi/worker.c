@@ -27,7 +27,6 @@ static void worker_end(void *ended) {
   for (int map = 0; map < MAP_COUNT; map++) {
     free(w->maps[map].headers);
   }
-  free(w->marks);
   free(w->line.data);
   free(w->value.data);
   free(w->repaired.data);
@@ -72,13 +71,4 @@ envoy_dynamic_module_type_envoy_http_header *worker_headers(worker *w, int map, 
     w->maps[map].headers = must_allocate(count * 2 * sizeof *w->maps[map].headers);
   }
   return w->maps[map].headers;
-}
-
-uint32_t *worker_marks(worker *w, size_t count) {
-  if (w->marks_capacity < count) {
-    free(w->marks);
-    w->marks_capacity = count * 2;
-    w->marks = must_allocate(count * 2 * sizeof *w->marks);
-  }
-  return w->marks;
 }

@@ -16,14 +16,11 @@ typedef struct worker {
     envoy_dynamic_module_type_envoy_http_header *headers;
     size_t capacity;
   } maps[MAP_COUNT];
-  uint32_t *marks; /* one for each header of the map that is being encoded */
-  size_t marks_capacity;
 } worker;
 
 /* This thread's own; made at its first use, ended with the thread. */
 worker *worker_self(void);
 /* Room for this many headers of a map. */
 envoy_dynamic_module_type_envoy_http_header *worker_headers(worker *w, int map, size_t count);
-uint32_t *worker_marks(worker *w, size_t count);
 
 #endif
