@@ -20,7 +20,9 @@ from .bootstrap import Dict, bootstrap
 from .waiting import until
 
 ROOT = Path(__file__).parents[2]
-RELEASES = ("1.38.3", "1.39.3", "1.40.0")
+RELEASES = sorted(
+    line for line in (ROOT / "envoy" / "version").read_text().splitlines() if line[0].isdigit()
+)
 DEATHS = ("Caught Segmentation", "Caught Abort", "assert failure", "envoy bug failure")
 
 
