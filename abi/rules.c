@@ -115,7 +115,9 @@ static slice json_key(slice name) {
   text key = {NULL, 0, 0};
   text_json(&key, name);
   text_byte(&key, ':');
-  return (slice){key.data, key.length};
+  slice exact = slice_copy(key.data, key.length);
+  free(key.data);
+  return exact;
 }
 
 void rules_add(rules *r, int kind, const char *given) {
