@@ -66,7 +66,10 @@ def envoy(
     """Give the shared Envoy of a release, which has to survive the test."""
     if release not in farm:
         folder = tmp_path_factory.mktemp(f"envoy-{release}")
-        clusters = [b.cluster("upstream", upstream.port), b.cluster("empty", load_assignment={"cluster_name": "empty"})]
+        clusters = [
+            b.cluster("upstream", upstream.port),
+            b.cluster("empty", load_assignment={"cluster_name": "empty"}),
+        ]
         farm[release] = Envoy(release, folder, clusters=clusters).start()
     shared = farm[release]
     start = shared.log_path.stat().st_size

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many requests at once: pipelined for speed, or one by one with clients that go away."""
+"""Many requests at once: as fast as they go, or with clients that go away."""
 
 from __future__ import annotations
 
 import random
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,41 +18,67 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def pipelined(port: int, ids: list[str], *, path: str = "/", window: int = 200) -> list[str]:
+def rapid(port: int, ids: list[str], *, connections: int = 8) -> list[str]:
     """
-    Send a request for each id over one connection, *window* of them at a time.
+    Send a request for each id as fast as one thread can; the route has to answer "direct".
 
-    Give the ids that were answered: all, or as many as came before the connection ended.
+    Each connection sends its share one by one. Give the ids that were answered: all, or as many as
+    came before the connections ended.
     """
-    answered = 0
-    with socket.create_connection(("127.0.0.1", port), 20) as connection:
-        tail = b""
-        for start in range(0, len(ids), window):
-            batch = ids[start : start + window]
-            text = "".join(
-                f"GET {path} HTTP/1.1\r\nhost: e2e.test\r\nx-request-id: {one}\r\n\r\n"
-                for one in batch
-            )
-            try:
-                connection.sendall(text.encode())
-                while answered < start + len(batch):
-                    data = connection.recv(1 << 20)
-                    if not data:
-                        return ids[:answered]
-                    # The end of an answer with a body of "direct" and nothing after it.
-                    whole = tail + data
-                    answered += whole.count(b"\r\n\r\ndirect")
-                    tail = whole[whole.rfind(b"\r\n\r\ndirect") + 10 :][-64:]
-            except OSError:
-                return ids[:answered]
-    return ids
+    answered: list[str] = []
+    with selectors.DefaultSelector() as ready:
+        for number in range(min(connections, len(ids))):
+            _Line(port, iter(ids[number::connections]), answered).send_next(ready)
+        while ready.get_map():
+            for key, _ in ready.select():
+                key.data.on_readable(ready)
+    return answered
 
 
-def pipelined_by_many(port: int, ids: list[str], *, connections: int = 4) -> list[str]:
-    """Share the ids among several connections; give those that were answered."""
-    shares = [ids[number::connections] for number in range(connections)]
-    with ThreadPoolExecutor(connections) as pool:
-        return [one for share in pool.map(lambda s: pipelined(port, s), shares) for one in share]
+class _Line:
+    """One connection of ``rapid``."""
+
+    def __init__(self, port: int, ids: Iterator[str], answered: list[str]) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 20)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._ids = ids
+        self._id = ""
+        self._answered = answered
+        self._read = b""
+
+    def send_next(self, ready: selectors.BaseSelector) -> None:
+        """Send the next request and wait for the answer, or close when there is none to send."""
+        self._id = next(self._ids, "")
+        if not self._id:
+            self._close(ready)
+            return
+        if self._socket not in ready.get_map():
+            ready.register(self._socket, selectors.EVENT_READ, self)
+        head = f"GET / HTTP/1.1\r\nhost: e2e.test\r\nx-request-id: {self._id}\r\n\r\n"
+        try:
+            self._socket.sendall(head.encode())
+        except OSError:
+            self._close(ready)
+
+    def on_readable(self, ready: selectors.BaseSelector) -> None:
+        """Read on; an answer brings the next request."""
+        try:
+            data = self._socket.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self._close(ready)
+            return
+        self._read += data
+        if self._read.endswith(b"\r\n\r\ndirect"):
+            self._answered.append(self._id)
+            self._read = b""
+            self.send_next(ready)
+
+    def _close(self, ready: selectors.BaseSelector) -> None:
+        if self._socket in ready.get_map():
+            ready.unregister(self._socket)
+        self._socket.close()
 
 
 @dataclass
