@@ -201,7 +201,7 @@ def test_memory_stays_flat(start: StartHost) -> None:
     config = Config.scripted(
         host,
         access=True,
-        on_request_headers="stream.record.note('a', 'b')\nstream.data['x'] = 1",
+        on_request_headers="stream.record.note('a', 'b' * 2000)\nstream.data['x'] = 1",
         on_response_headers="return PASS",
     )
     assert config.accepted, config.events

@@ -209,6 +209,12 @@ static void do_new(words *w) { /* new STREAM CONFIG [ROUTE] */
   }
 }
 
+static void do_alive(words *w) { /* alive STREAM */
+  json j = event("stream", w->word[1]);
+  json_bool(&j, "alive", stream_find(w->word[1]) != NULL);
+  json_send(&j);
+}
+
 /* --- a stream's hooks --- */
 
 /* The words from `first` on, name=value each, become the map. */
@@ -380,6 +386,7 @@ static const struct command {
     {"load", 4, false, do_load},
     {"join", 1, false, do_join},
     {"new", 3, false, do_new},
+    {"alive", 2, false, do_alive},
     {"request_headers", 3, true, do_request_headers},
     {"request_body", 4, true, do_request_body},
     {"request_trailers", 2, true, do_request_trailers},
