@@ -223,7 +223,7 @@ static file *find_file(const char *path) {
 /* The file's sink with rings of that size, made when there is none. */
 static sink *find_sink(file *f, size_t ring_bytes) {
   sink *s = atomic_load(&f->sinks);
-  while (s != NULL && s->ring_bytes != ring_size_for(ring_bytes)) {
+  while (s != NULL && s->largest != ring_bytes) {
     s = s->next;
   }
   if (s != NULL) {

@@ -56,9 +56,6 @@ static bool has_room(ring *r, size_t head, size_t length) {
 }
 
 ring_result ring_put(ring *r, slice entry) {
-  if (entry.length > r->size) {
-    return RING_TOO_LARGE;
-  }
   size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
   if (!has_room(r, head, entry.length)) {
     return RING_FULL;

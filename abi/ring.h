@@ -26,7 +26,7 @@ typedef struct ring {
   char *data;
 } ring;
 
-typedef enum { RING_PUT, RING_PUT_URGENT, RING_FULL, RING_TOO_LARGE } ring_result;
+typedef enum { RING_PUT, RING_PUT_URGENT, RING_FULL } ring_result;
 
 /* The memory that a ring of at least these many bytes takes. */
 size_t ring_size_for(size_t bytes);

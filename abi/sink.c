@@ -23,7 +23,7 @@ sink *sink_new(outlet *out, size_t ring_bytes) {
     abort();
   }
   s->out = out;
-  s->ring_bytes = ring_size_for(ring_bytes);
+  s->largest = ring_bytes;
   s->uses = 1;
   return s;
 }
@@ -48,7 +48,7 @@ static ring *own_ring(sink *s, unsigned slot) {
   if (r != NULL) {
     return r;
   }
-  r = ring_new(s->ring_bytes);
+  r = ring_new(ring_size_for(s->largest));
   atomic_store_explicit(&s->rings[slot], r, memory_order_seq_cst);
   unsigned end = atomic_load_explicit(&s->rings_end, memory_order_relaxed);
   while (end < slot + 1 && !atomic_compare_exchange_weak(&s->rings_end, &end, slot + 1)) {
@@ -60,6 +60,9 @@ sink_result sink_put(sink *s, unsigned slot, slice line) {
   if (slot >= WORKER_SLOTS || s->out == NULL) {
     return SINK_FULL;
   }
+  if (line.length > s->largest) {
+    return SINK_TOO_LARGE;
+  }
   switch (ring_put(own_ring(s, slot), line)) {
   case RING_PUT:
     bell_ring(&s->out->bell, false);
@@ -67,8 +70,6 @@ sink_result sink_put(sink *s, unsigned slot, slice line) {
   case RING_PUT_URGENT:
     bell_ring(&s->out->bell, true);
     return SINK_TOOK;
-  case RING_TOO_LARGE:
-    return SINK_TOO_LARGE;
   case RING_FULL:
     break;
   }

@@ -36,7 +36,7 @@ enum { WORKER_SLOTS = 1024 };
 struct sink {
   sink *next;        /* the file's next sink */
   outlet *out;       /* NULL in validation mode: nothing is ever put */
-  size_t ring_bytes; /* of each ring */
+  size_t largest;    /* no entry is longer; each ring is the next power of two */
   unsigned uses;     /* plans that use it; under sinks_lock */
   uint64_t deadline; /* no use left: when it is given up although bytes wait; under sinks_lock */
   _Atomic unsigned rings_end; /* no ring has this slot or a later one */

@@ -31,7 +31,7 @@ log = logging.getLogger("envoy_pyfilter")
 MAX_BATCH: Final = 1000
 """Records that ``write`` gets at most in one call."""
 
-_WAIT_MS: Final = 500
+_WAIT_MS: Final = -1  # for ever: C wakes the thread, so an idle Envoy sleeps
 
 
 class Sink:
