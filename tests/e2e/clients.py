@@ -22,6 +22,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h11
 
 from .messages import Pairs, Request, Response, pairs
@@ -247,8 +248,9 @@ class Http2(_Base):
             self._over = True
 
     def abort(self) -> None:
-        """Reset the stream."""
-        self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
+        """Reset the stream, unless it has ended."""
+        with contextlib.suppress(h2.exceptions.StreamClosedError):
+            self._http.reset_stream(self._stream, h2.errors.ErrorCodes.CANCEL)
         self._flush()
 
     def _flush(self) -> None:
