@@ -93,7 +93,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     "xds.listener_metadata": Attribute(60, "none", NEVER),
     "xds.route_name": Attribute(61, "text", 38),
     "xds.route_metadata": Attribute(62, "none", NEVER),
-    "xds.virtual_host_name": Attribute(63, "text", 39),
+    "xds.virtual_host_name": Attribute(63, "text", 40),
     "xds.virtual_host_metadata": Attribute(64, "none", NEVER),
     "xds.upstream_host_metadata": Attribute(65, "none", NEVER),
     "xds.filter_chain_name": Attribute(66, "text", 40),
