@@ -210,10 +210,12 @@ def fifo_reader(path: Path) -> Iterator[list[str]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield found
-    stop.set()
-    thread.join()
-    os.close(fd)
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+        os.close(fd)
 
 
 def test_fifo(sink_site: Callable[..., Site], tmp_path: Path) -> None:
