@@ -187,7 +187,7 @@ class Stream:
         """Change a header map, as another filter does."""
         self.host("map", self.name, number, more=pairs(headers))
 
-    def attribute(self, number: int, value: str | int | bool) -> None:  # noqa: FBT001
+    def attribute(self, number: int, value: str | int | bool) -> None:
         """Give Envoy's attribute of that number a value."""
         kind = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "s"
         self.host("attribute", self.name, number, kind, int(value) if kind == "b" else value)

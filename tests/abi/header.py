@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycparser import c_ast, c_parser
+from pycparser import c_ast, c_parser  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "abi" / "envoy_abi.h"
@@ -23,7 +23,7 @@ TABLE = Path(__file__).with_name("abi_table.json")
 OLDEST = "1.38.3"
 HOOK_PREFIX = "envoy_dynamic_module_on_"
 
-_KNOWN_TYPES = "bool size_t int64_t uint32_t uint64_t".split()
+_KNOWN_TYPES = ("bool", "size_t", "int64_t", "uint32_t", "uint64_t")
 _MARKS = {"ABI_WEAK": "extern", "ABI_HOOK": "static"}
 
 
@@ -89,7 +89,9 @@ def _enter(header: Header, node: c_ast.Node) -> None:
     elif isinstance(inner, c_ast.Struct) and inner.decls:
         header.structs[node.name] = [[_type(member), member.name] for member in inner.decls]
     elif isinstance(inner, c_ast.Enum):
-        header.enums[node.name] = {one.name: int(one.value.value) for one in inner.values.enumerators}
+        header.enums[node.name] = {
+            one.name: int(one.value.value) for one in inner.values.enumerators
+        }
     elif isinstance(node, c_ast.Typedef):
         header.aliases[node.name] = _type(node)
     else:
@@ -112,6 +114,8 @@ def _type(node: c_ast.Node) -> str:
     if isinstance(inner, c_ast.PtrDecl):
         return spelling(f"{_type(inner)} *")
     if isinstance(inner, c_ast.TypeDecl):
-        names = inner.type.names if isinstance(inner.type, c_ast.IdentifierType) else [inner.type.name]
+        names = (
+            inner.type.names if isinstance(inner.type, c_ast.IdentifierType) else [inner.type.name]
+        )
         return " ".join([*inner.quals, *names])
     raise TypeError(f"{HEADER.name}: a {type(inner).__name__} in a type")

@@ -30,7 +30,7 @@ Pairs = Iterable[tuple[Word, Word]]
 SUPPRESSIONS = Path(__file__).with_name("suppressions")
 PATIENCE = 60.0  # seconds until a silent host is stuck
 REPORTS = ("Sanitizer", "runtime error:")
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/_.-,{}[]\"*%")
+_PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/_.-,{}[]"*%')
 
 
 class HostDiedError(AssertionError):

@@ -30,7 +30,11 @@ def test_an_ordinary_life(each_host: Host, access: MakeConfig) -> None:
     assert {"entries_request": 1, "entries_response": 1} == config.counts()
     first, last = config.entries()
     assert ("request", stream.name, "GET") == (first["kind"], first["request_id"], first["method"])
-    assert ("response", stream.name, 201) == (last["kind"], last["request_id"], last["response_code"])
+    assert ("response", stream.name, 201) == (
+        last["kind"],
+        last["request_id"],
+        last["response_code"],
+    )
     assert {"x-a": ["1", "2"]} == last["response_headers"]
     assert {"x-t": "3"} == last["response_trailers"]
 

@@ -31,14 +31,15 @@ def test_older_host_is_refused_by_name(start: StartHost) -> None:
     """1.37 lacks ``is_validation_mode``: NULL, with a sentence in the log."""
     host = start("1.37")
     assert "" == host.abi
-    assert [
+    sentence = (
         "envoy_pyfilter: this Envoy is older than 1.38 (it lacks the callback is_validation_mode);"
         " supported are Envoy 1.38, 1.39 and 1.40"
-    ] == [e["text"] for e in host.opened if "log" in e]
+    )
+    assert [sentence] == [e["text"] for e in host.opened if "log" in e]
 
 
 def test_closed_and_opened_again(start: StartHost) -> None:
-    """dlclose leaves the code where it is; a second load in the same process works."""
+    """Closing leaves the code where it is; a second load in the same process works."""
     host = start()
     config = Config.access(host)
     config.stream().exchange()

@@ -8,6 +8,7 @@ A model says what is due; it knows the rule of ``test_lifecycles.py`` and nothin
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, given, settings
@@ -17,9 +18,7 @@ from .configs import RESPONSE_HEADERS, Config, Stream, request
 from .conftest import SharedHosts
 from .host import Host
 
-SETTINGS = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ENDS = ("complete", "above", "below", "wake", "map", "no_map", "destroy")
 STEPS = (
     "request_headers",
@@ -181,49 +180,63 @@ def loaded(host: Host, policy: str) -> Config:
     return Config.scripted(host, access=True, config={"on_error": policy}, **hooks)
 
 
-@SETTINGS
-@given(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What a filter decides, and where Envoy ends its stream."""
+
+    verdicts: dict[str, str]
+    policy: str
+    ending: str
+    inside: bool  # destroyed inside of the callback, as up to 1.39
+    end: bool  # the request has no body
+
+
+cases = st.builds(
+    Case,
     verdicts=st.dictionaries(st.sampled_from((*HOOKS, *NOTICES)), st.sampled_from(VERDICTS)),
     policy=st.sampled_from(["deny", "allow"]),
     ending=st.sampled_from((*ENDING, "")),
     inside=st.booleans(),
     end=st.booleans(),
 )
-def test_no_verdict_writes_twice(
-    shared_hosts: SharedHosts,
-    verdicts: dict[str, str],
-    policy: str,
-    ending: str,
-    inside: bool,  # noqa: FBT001 - a value that hypothesis draws
-    end: bool,  # noqa: FBT001 - a value that hypothesis draws
-) -> None:
+
+
+def lived(host: Host, stream: Stream, case: Case) -> None:
+    """Take the stream through all hooks, as far as it lives."""
+    asked = [(f"x-{hook}", verdict) for hook, verdict in case.verdicts.items()]
+    steps: list[Callable[[], int]] = [
+        lambda: stream.request_headers(request(stream.name, *asked), end=case.end),
+        lambda: stream.request_body("body", end=True),
+        lambda: stream.hook("pump", 0),
+        lambda: stream.response_headers(end=False),
+        lambda: stream.response_body("body", end=False),
+        lambda: stream.response_trailers((("x-t", "1"),)),
+    ]
+    for next_step in steps:
+        if alive(host, stream):
+            next_step()
+    stream.ended = not alive(host, stream)
+
+
+@SETTINGS
+@given(case=cases)
+def test_no_verdict_writes_twice(shared_hosts: SharedHosts, case: Case) -> None:
     """
     Any verdict in any hook, under both policies, with the stream's end inside any callback.
 
     The request is told of once, as a request or as denied, and its response once at most.
     """
     host = shared_hosts.get("1.39")
-    config = loaded(host, policy)
+    config = loaded(host, case.policy)
     assert config.accepted, config.events
-    stream = config.stream(worker=int(end))
-    if ending:
-        stream.when(ending, *(["complete", "destroy"] if inside else ["complete"]))
-    asked = [(f"x-{hook}", verdict) for hook, verdict in verdicts.items()]
-    for take_step in (
-        lambda: stream.request_headers(request(stream.name, *asked), end=end),
-        lambda: stream.request_body("body", end=True),
-        lambda: stream.hook("pump", 0),
-        lambda: stream.response_headers(end=False),
-        lambda: stream.response_body("body", end=False),
-        lambda: stream.response_trailers((("x-t", "1"),)),
-    ):
-        if alive(host, stream):
-            take_step()
-    stream.ended = not alive(host, stream)
+    stream = config.stream(worker=int(case.end))
+    if case.ending:
+        stream.when(case.ending, *(["complete", "destroy"] if case.inside else ["complete"]))
+    lived(host, stream, case)
     kinds = Counter(config.kinds())
     assert 1 == kinds["request"] + kinds["denied"]
     assert kinds["response"] <= 1
-    if verdicts.get("on_request_headers") in ("reply", "stream"):
+    if case.verdicts.get("on_request_headers") in ("reply", "stream"):
         assert {"denied": 1, "response": 1} == kinds
     assert 0 == host.left()["schedulers"]
 

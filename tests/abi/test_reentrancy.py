@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from .configs import Config, Stream
+from .configs import Stream
 from .conftest import MakeConfig
 from .host import Host
 
@@ -165,10 +165,10 @@ def test_failed_hook_whose_answer_ends_the_stream(
     assert 1 == config.counts()["hook_errors"]
 
 
-@pytest.mark.parametrize("error", ["SystemExit", "KeyboardInterrupt", "MemoryError", "GeneratorExit"])
-def test_exceptions_that_would_end_a_program(
-    host: Host, scripted: MakeConfig, error: str
-) -> None:
+@pytest.mark.parametrize(
+    "error", ["SystemExit", "KeyboardInterrupt", "MemoryError", "GeneratorExit"]
+)
+def test_exceptions_that_would_end_a_program(host: Host, scripted: MakeConfig, error: str) -> None:
     """They are failures of a hook like any other, in every hook."""
     hooks = [
         "on_request_headers",
@@ -190,9 +190,7 @@ def test_exceptions_that_would_end_a_program(
 
 def test_recursion_without_end(host: Host, scripted: MakeConfig) -> None:
     """A RecursionError in a hook, under a sanitizer's large frames."""
-    config = scripted(
-        host, on_request_headers="self.on_request_headers(stream, end_of_stream)"
-    )
+    config = scripted(host, on_request_headers="self.on_request_headers(stream, end_of_stream)")
     stream = config.stream()
     assert 1 == stream.request_headers()
     assert {"hook_errors": 1} == config.counts()
@@ -492,4 +490,3 @@ def test_nothing_of_the_streams_is_left(host: Host, scripted: MakeConfig) -> Non
             stream.finish()
     config.end()
     assert [0] == config.seen()
-

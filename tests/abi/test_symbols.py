@@ -17,16 +17,29 @@ CALLBACK = "envoy_dynamic_module_callback_"
 CFFI_ENTRY = "PyInit__abi"
 
 # Without one of these, Envoy does not load a module (found by removing one at a time).
-MANDATORY = """
-    program_init http_filter_config_new http_filter_config_destroy http_filter_new
-    http_filter_destroy http_filter_request_headers http_filter_request_body
-    http_filter_request_trailers http_filter_response_headers http_filter_response_body
-    http_filter_response_trailers http_filter_stream_complete http_filter_http_callout_done
-    http_filter_scheduled http_filter_http_stream_headers http_filter_http_stream_data
-    http_filter_http_stream_trailers http_filter_http_stream_complete
-    http_filter_http_stream_reset http_filter_downstream_above_write_buffer_high_watermark
-    http_filter_downstream_below_write_buffer_low_watermark
-""".split()
+MANDATORY = (
+    "program_init",
+    "http_filter_config_new",
+    "http_filter_config_destroy",
+    "http_filter_new",
+    "http_filter_destroy",
+    "http_filter_request_headers",
+    "http_filter_request_body",
+    "http_filter_request_trailers",
+    "http_filter_response_headers",
+    "http_filter_response_body",
+    "http_filter_response_trailers",
+    "http_filter_stream_complete",
+    "http_filter_http_callout_done",
+    "http_filter_scheduled",
+    "http_filter_http_stream_headers",
+    "http_filter_http_stream_data",
+    "http_filter_http_stream_trailers",
+    "http_filter_http_stream_complete",
+    "http_filter_http_stream_reset",
+    "http_filter_downstream_above_write_buffer_high_watermark",
+    "http_filter_downstream_below_write_buffer_low_watermark",
+)
 
 
 def dynamic_symbols(path: Path) -> dict[str, str]:
@@ -84,7 +97,8 @@ def test_the_stub_host_has_what_that_envoy_has(plain_build: Build, release: str)
     has = {
         name
         for name, letter in dynamic_symbols(build_stub(plain_build.sanitize, release)).items()
-        if name.startswith(CALLBACK) and letter in "TW"  # a weak declaration makes a weak definition
+        if name.startswith(CALLBACK)
+        and letter in "TW"  # a weak declaration makes a weak definition
     }
     real = {
         name

@@ -44,7 +44,7 @@ def written(path: Path) -> dict[str, int]:
 
 
 def each_worker_is_in_order(path: Path) -> None:
-    """A worker's entries stand in the order in which it wrote them."""
+    """Check that a worker's entries stand in the order in which it wrote them."""
     last: dict[int, int] = {}
     for entry in read_entries(path):
         if entry["kind"] == "request" and "request_id" in entry:
