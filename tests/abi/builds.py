@@ -134,7 +134,7 @@ def build_stub(sanitize: str, release: str) -> Path:
     where.mkdir(parents=True, exist_ok=True)
     made = where / f"stub_host_{release}"
     sources = sorted(STUB.glob("*.c"))
-    inputs = [*sources, STUB / "stub.h", ROOT / "abi" / "envoy_abi.h"]
+    inputs = [*STUB.glob("*.[ch]"), ROOT / "abi" / "envoy_abi.h"]
     if made.exists() and made.stat().st_mtime > max(one.stat().st_mtime for one in inputs):
         return made
     _run(

@@ -201,7 +201,7 @@ cases = st.builds(
 )
 
 
-def lived(host: Host, stream: Stream, case: Case) -> None:
+def live_through(host: Host, stream: Stream, case: Case) -> None:
     """Take the stream through all hooks, as far as it lives."""
     asked = [(f"x-{hook}", verdict) for hook, verdict in case.verdicts.items()]
     steps: list[Callable[[], int]] = [
@@ -232,7 +232,7 @@ def test_no_verdict_writes_twice(shared_hosts: SharedHosts, case: Case) -> None:
     stream = config.stream(worker=int(case.end))
     if case.ending:
         stream.when(case.ending, *(["complete", "destroy"] if case.inside else ["complete"]))
-    lived(host, stream, case)
+    live_through(host, stream, case)
     kinds = Counter(config.kinds())
     assert 1 == kinds["request"] + kinds["denied"]
     assert kinds["response"] <= 1

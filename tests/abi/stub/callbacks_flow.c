@@ -119,12 +119,12 @@ HOST_CALLBACK void CALLBACK(http_send_response_trailers)(void *envoy,
 
 /* --- the flow of a stream --- */
 
-#define SIGNAL(name, short_name)                 \
-  HOST_CALLBACK void CALLBACK(name)(void *envoy) { \
-    if (MAY(name)) {                             \
-      json j = happened(envoy, short_name);      \
-      done(envoy, &j, short_name);               \
-    }                                            \
+#define SIGNAL(name, short_name)                                                                   \
+  HOST_CALLBACK void CALLBACK(name)(void *envoy) {                                                 \
+    if (MAY(name)) {                                                                               \
+      json j = happened(envoy, short_name);                                                        \
+      done(envoy, &j, short_name);                                                                 \
+    }                                                                                              \
   }
 
 SIGNAL(http_filter_continue_decoding, "continue_decoding")

@@ -74,8 +74,7 @@ static bool change_header(stream *s, int map, bytes name, bytes value, bool repl
     remove_header(s, map, name);
   }
   if (value.length > 0) { /* an empty value only removes */
-    map_add(&s->maps[map], bytes_copy(name.ptr, name.length),
-            bytes_copy(value.ptr, value.length));
+    map_add(&s->maps[map], bytes_copy(name.ptr, name.length), bytes_copy(value.ptr, value.length));
   }
   return true;
 }

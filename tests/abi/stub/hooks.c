@@ -27,7 +27,7 @@ void module_open(const char *path) {
     return;
   }
   char missing[4096] = "";
-#define X(name) \
+#define X(name)                                                                                    \
   *(void **)&hooks.name = hook_address("envoy_dynamic_module_on_" #name, missing, sizeof missing);
   HOOKS(X)
 #undef X

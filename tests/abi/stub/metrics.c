@@ -76,11 +76,11 @@ static TYPE(metrics_result) define(void *envoy, char kind, TYPE(module_buffer) n
   return TYPE(metrics_result_Success);
 }
 
-#define DEFINE(name, kind)                                                                    \
-  HOST_CALLBACK TYPE(metrics_result) CALLBACK(http_filter_config_define_##name)(              \
-      void *envoy, TYPE(module_buffer) stat, TYPE(module_buffer) * labels, size_t count,      \
-      size_t *id) {                                                                           \
-    return define(envoy, kind, stat, labels, count, id);                                      \
+#define DEFINE(name, kind)                                                                         \
+  HOST_CALLBACK TYPE(metrics_result) CALLBACK(http_filter_config_define_##name)(                   \
+      void *envoy, TYPE(module_buffer) stat, TYPE(module_buffer) * labels, size_t count,           \
+      size_t *id) {                                                                                \
+    return define(envoy, kind, stat, labels, count, id);                                           \
   }
 
 DEFINE(counter, 'c')
@@ -131,12 +131,12 @@ static TYPE(metrics_result) change(config *c, char kind, size_t id, TYPE(module_
   return TYPE(metrics_result_Success);
 }
 
-#define CHANGE(name, kind, how)                                                            \
-  HOST_CALLBACK TYPE(metrics_result) CALLBACK(http_filter_##name)(                         \
-      void *envoy, size_t id, TYPE(module_buffer) * labels, size_t count, uint64_t number) { \
-    return may_call(envoy, "http_filter_" #name)                                           \
-               ? change(((stream *)envoy)->config, kind, id, labels, count, number, how)   \
-               : TYPE(metrics_result_MetricNotFound);                                      \
+#define CHANGE(name, kind, how)                                                                    \
+  HOST_CALLBACK TYPE(metrics_result) CALLBACK(http_filter_##name)(                                 \
+      void *envoy, size_t id, TYPE(module_buffer) * labels, size_t count, uint64_t number) {       \
+    return may_call(envoy, "http_filter_" #name)                                                   \
+               ? change(((stream *)envoy)->config, kind, id, labels, count, number, how)           \
+               : TYPE(metrics_result_MetricNotFound);                                              \
   }
 
 CHANGE(increment_counter, 'c', ADD)
@@ -146,8 +146,9 @@ CHANGE(set_gauge, 'g', SET)
 CHANGE(record_histogram_value, 'h', ADD)
 
 /* Since 1.39 (newer.c): without a stream. */
-TYPE(metrics_result) config_increment(void *envoy, size_t id, TYPE(module_buffer) * labels,
-                                      size_t count, uint64_t number) {
+TYPE(metrics_result)
+config_increment(void *envoy, size_t id, TYPE(module_buffer) * labels, size_t count,
+                 uint64_t number) {
   if (!config_alive(envoy)) {
     breach("a metric for a dead config", "config_increment_counter");
     return TYPE(metrics_result_MetricNotFound);

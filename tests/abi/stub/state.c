@@ -104,31 +104,30 @@ static entry *value_of(stream *s, int source, TYPE(module_buffer) ns, TYPE(modul
   return e != NULL && e->kind == kind && index < e->count ? e : NULL;
 }
 
-#define ONE(name, kind, c_type, assignment) \
-  HOST_CALLBACK bool CALLBACK(http_get_metadata_##name)( \
-      void *envoy, TYPE(metadata_source) source, TYPE(module_buffer) ns, \
-      TYPE(module_buffer) key, c_type *result) { \
-    entry *e = MAY(http_get_metadata_##name) \
-                   ? value_of(envoy, (int)source, ns, key, kind, 0) \
-                   : NULL; \
-    size_t index = 0; \
-    if (e != NULL) { \
-      *result = assignment; \
-    } \
-    return e != NULL; \
+#define ONE(name, kind, c_type, assignment)                                                        \
+  HOST_CALLBACK bool CALLBACK(http_get_metadata_##name)(void *envoy, TYPE(metadata_source) source, \
+                                                        TYPE(module_buffer) ns,                    \
+                                                        TYPE(module_buffer) key, c_type *result) { \
+    entry *e =                                                                                     \
+        MAY(http_get_metadata_##name) ? value_of(envoy, (int)source, ns, key, kind, 0) : NULL;     \
+    size_t index = 0;                                                                              \
+    if (e != NULL) {                                                                               \
+      *result = assignment;                                                                        \
+    }                                                                                              \
+    return e != NULL;                                                                              \
   }
 
-#define LISTED(name, kind, c_type, assignment) \
-  HOST_CALLBACK bool CALLBACK(http_get_metadata_list_##name)( \
-      void *envoy, TYPE(metadata_source) source, TYPE(module_buffer) ns, \
-      TYPE(module_buffer) key, size_t index, c_type *result) { \
-    entry *e = MAY(http_get_metadata_list_##name) \
-                   ? value_of(envoy, (int)source, ns, key, kind, index) \
-                   : NULL; \
-    if (e != NULL) { \
-      *result = assignment; \
-    } \
-    return e != NULL; \
+#define LISTED(name, kind, c_type, assignment)                                                     \
+  HOST_CALLBACK bool CALLBACK(http_get_metadata_list_##name)(                                      \
+      void *envoy, TYPE(metadata_source) source, TYPE(module_buffer) ns, TYPE(module_buffer) key,  \
+      size_t index, c_type *result) {                                                              \
+    entry *e = MAY(http_get_metadata_list_##name)                                                  \
+                   ? value_of(envoy, (int)source, ns, key, kind, index)                            \
+                   : NULL;                                                                         \
+    if (e != NULL) {                                                                               \
+      *result = assignment;                                                                        \
+    }                                                                                              \
+    return e != NULL;                                                                              \
   }
 
 ONE(string, 's', TYPE(envoy_buffer), lend_buffer(envoy, STATE, e->texts[index]))
@@ -188,33 +187,32 @@ HOST_CALLBACK size_t CALLBACK(http_get_metadata_namespaces_count)(void *envoy,
   return MAY(http_get_metadata_namespaces_count) ? names(envoy, (int)source, NULL, NULL) : 0;
 }
 
-HOST_CALLBACK bool CALLBACK(http_get_metadata_namespaces)(void *envoy,
-                                                          TYPE(metadata_source) source,
+HOST_CALLBACK bool CALLBACK(http_get_metadata_namespaces)(void *envoy, TYPE(metadata_source) source,
                                                           TYPE(envoy_buffer) * result) {
   return MAY(http_get_metadata_namespaces) && names(envoy, (int)source, NULL, result) > 0;
 }
 
-#define SET(name, kind, c_type, text, number) \
-  HOST_CALLBACK void CALLBACK(http_set_dynamic_metadata_##name)( \
-      void *envoy, TYPE(module_buffer) ns, TYPE(module_buffer) key, c_type value) { \
-    if (MAY(http_set_dynamic_metadata_##name)) { \
-      entry_add(entry_put(envoy, 0, bytes_of(ns), bytes_of(key), kind), text, number); \
-    } \
+#define SET(name, kind, c_type, text, number)                                                      \
+  HOST_CALLBACK void CALLBACK(http_set_dynamic_metadata_##name)(                                   \
+      void *envoy, TYPE(module_buffer) ns, TYPE(module_buffer) key, c_type value) {                \
+    if (MAY(http_set_dynamic_metadata_##name)) {                                                   \
+      entry_add(entry_put(envoy, 0, bytes_of(ns), bytes_of(key), kind), text, number);             \
+    }                                                                                              \
   }
 
-#define APPEND(name, letter, c_type, text, number) \
-  HOST_CALLBACK bool CALLBACK(http_add_dynamic_metadata_list_##name)( \
-      void *envoy, TYPE(module_buffer) ns, TYPE(module_buffer) key, c_type value) { \
-    if (!MAY(http_add_dynamic_metadata_list_##name)) { \
-      return false; \
-    } \
-    entry *e = entry_find(envoy, 0, bytes_of(ns), bytes_of(key)); \
-    if (e != NULL && e->kind != letter) { \
-      return false; \
-    } \
-    entry_add(e != NULL ? e : entry_put(envoy, 0, bytes_of(ns), bytes_of(key), letter), text, \
-              number); \
-    return true; \
+#define APPEND(name, letter, c_type, text, number)                                                 \
+  HOST_CALLBACK bool CALLBACK(http_add_dynamic_metadata_list_##name)(                              \
+      void *envoy, TYPE(module_buffer) ns, TYPE(module_buffer) key, c_type value) {                \
+    if (!MAY(http_add_dynamic_metadata_list_##name)) {                                             \
+      return false;                                                                                \
+    }                                                                                              \
+    entry *e = entry_find(envoy, 0, bytes_of(ns), bytes_of(key));                                  \
+    if (e != NULL && e->kind != letter) {                                                          \
+      return false;                                                                                \
+    }                                                                                              \
+    entry_add(e != NULL ? e : entry_put(envoy, 0, bytes_of(ns), bytes_of(key), letter), text,      \
+              number);                                                                             \
+    return true;                                                                                   \
   }
 
 static const bytes NO_TEXT = {NULL, 0};

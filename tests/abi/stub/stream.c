@@ -13,30 +13,31 @@
 
 enum { LIVE = 0x11fe11fe, DEAD = 0xdeaddead };
 
-struct settings settings = {.nulls = true, .local_reply_hook = true, .log_level = 2, .concurrency = 1};
+struct settings settings = {
+    .nulls = true, .local_reply_hook = true, .log_level = 2, .concurrency = 1};
 
 static config *configs;
 static route *routes;
 static stream *streams;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-#define FIND(list, wanted)                        \
-  do {                                            \
-    pthread_mutex_lock(&lock);                    \
-    __typeof__(list) one = list;                  \
-    while (one != NULL && (one->gone || strcmp(one->id, wanted) != 0)) { \
-      one = one->next;                            \
-    }                                             \
-    pthread_mutex_unlock(&lock);                  \
-    return one;                                   \
+#define FIND(list, wanted)                                                                         \
+  do {                                                                                             \
+    pthread_mutex_lock(&lock);                                                                     \
+    __typeof__(list) one = list;                                                                   \
+    while (one != NULL && (one->gone || strcmp(one->id, wanted) != 0)) {                           \
+      one = one->next;                                                                             \
+    }                                                                                              \
+    pthread_mutex_unlock(&lock);                                                                   \
+    return one;                                                                                    \
   } while (0)
 
-#define ENTER(list, one)         \
-  do {                           \
-    pthread_mutex_lock(&lock);   \
-    (one)->next = list;          \
-    list = one;                  \
-    pthread_mutex_unlock(&lock); \
+#define ENTER(list, one)                                                                           \
+  do {                                                                                             \
+    pthread_mutex_lock(&lock);                                                                     \
+    (one)->next = list;                                                                            \
+    list = one;                                                                                    \
+    pthread_mutex_unlock(&lock);                                                                   \
   } while (0)
 
 config *config_find(const char *id) { FIND(configs, id); }
@@ -100,7 +101,8 @@ bool config_alive(const config *c) { return c != NULL && c->magic == LIVE; }
 
 /* An argument as Envoy passes it: gone when the hook returns. */
 static TYPE(envoy_buffer) argument(bytes *exact, bytes text) {
-  *exact = settings.nulls && text.length == 0 ? (bytes){NULL, 0} : bytes_copy(text.ptr, text.length);
+  *exact =
+      settings.nulls && text.length == 0 ? (bytes){NULL, 0} : bytes_copy(text.ptr, text.length);
   return (TYPE(envoy_buffer)){exact->ptr, exact->length};
 }
 

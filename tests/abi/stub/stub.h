@@ -5,8 +5,8 @@
  * It opens the module as Envoy does, keeps each stream in memory, calls the hooks that a script
  * names, in any order, and answers the callbacks. What happened goes out as one JSON object on a
  * line. A breach is what no module may do: a callback for a dead stream, on a wrong thread, or
- * outside of a hook. All bytes that the module borrows are exact copies that are freed when the hook
- * ends (or the map changes), so AddressSanitizer sees a late read.
+ * outside of a hook. All bytes that the module borrows are exact copies that are freed when the
+ * hook ends (or the map changes), so AddressSanitizer sees a late read.
  */
 #ifndef STUB_H
 #define STUB_H
@@ -30,12 +30,12 @@ typedef struct bytes {
   size_t length;
 } bytes;
 
-void *must(void *memory);              /* Memory, or the end of the process. */
+void *must(void *memory); /* Memory, or the end of the process. */
 bytes bytes_copy(const void *ptr, size_t length);
 bytes bytes_of(TYPE(module_buffer) buffer);
 bool bytes_equal(bytes a, const void *ptr, size_t length);
 void bytes_free(bytes *b);
-bytes unescape(const char *token);     /* \xHH a byte, \e the empty text, \0 the NULL buffer */
+bytes unescape(const char *token); /* \xHH a byte, \e the empty text, \0 the NULL buffer */
 
 /* --- what happened, as JSON lines (out.c) --- */
 
@@ -137,10 +137,10 @@ typedef struct stream {
   uint32_t magic;
   char *id;
   int worker;
-  unsigned depth;    /* hooks on the stack */
-  bool quiet;        /* part of a load: no events, memory goes with the stream */
-  bool replied;      /* the module sent a reply */
-  bool same_buffer;  /* the received body is the buffered one */
+  unsigned depth;   /* hooks on the stack */
+  bool quiet;       /* part of a load: no events, memory goes with the stream */
+  bool replied;     /* the module sent a reply */
+  bool same_buffer; /* the received body is the buffered one */
   config *config;
   const void *module;
   const void *route;
@@ -182,15 +182,17 @@ TYPE(envoy_buffer) lend_buffer(stream *s, int place, bytes b);
 
 /* --- the seam (hooks.c, callbacks_*.c) --- */
 
-#define HOOKS(X)                                                                             \
-  X(program_init) X(http_filter_config_new) X(http_filter_config_destroy)                    \
-  X(http_filter_per_route_config_new) X(http_filter_per_route_config_destroy)                \
-  X(http_filter_new) X(http_filter_request_headers) X(http_filter_request_body)              \
-  X(http_filter_request_trailers) X(http_filter_response_headers)                            \
-  X(http_filter_response_body) X(http_filter_response_trailers) X(http_filter_local_reply)   \
-  X(http_filter_stream_complete) X(http_filter_destroy) X(http_filter_scheduled)             \
-  X(http_filter_downstream_above_write_buffer_high_watermark)                                \
-  X(http_filter_downstream_below_write_buffer_low_watermark)
+#define HOOKS(X)                                                                                   \
+  X(program_init)                                                                                  \
+  X(http_filter_config_new) X(http_filter_config_destroy) X(http_filter_per_route_config_new)      \
+      X(http_filter_per_route_config_destroy) X(http_filter_new) X(http_filter_request_headers)    \
+          X(http_filter_request_body) X(http_filter_request_trailers)                              \
+              X(http_filter_response_headers) X(http_filter_response_body)                         \
+                  X(http_filter_response_trailers) X(http_filter_local_reply)                      \
+                      X(http_filter_stream_complete) X(http_filter_destroy)                        \
+                          X(http_filter_scheduled)                                                 \
+                              X(http_filter_downstream_above_write_buffer_high_watermark)          \
+                                  X(http_filter_downstream_below_write_buffer_low_watermark)
 
 extern struct hooks {
 #define X(name) __typeof__(envoy_dynamic_module_on_##name) *name;
@@ -223,8 +225,9 @@ void entries_free(stream *s);
 void attribute_put(stream *s, int id, char kind, bytes text, uint64_t number);
 void state_print(stream *s);
 void metrics_print(void);
-TYPE(metrics_result) config_increment(void *envoy, size_t id, TYPE(module_buffer) * labels,
-                                      size_t count, uint64_t number);
+TYPE(metrics_result)
+config_increment(void *envoy, size_t id, TYPE(module_buffer) * labels, size_t count,
+                 uint64_t number);
 
 /* --- the script (script.c, threads.c, load.c) --- */
 
