@@ -119,6 +119,7 @@ def _cluster(host: str, port: int) -> Dict:
     return {
         "name": "upstream",
         "type": "STATIC" if is_address(host) else "STRICT_DNS",
+        "dns_lookup_family": "ALL",  # tries IPv6 and IPv4: servers often listen on one of them
         "connect_timeout": "5s",
         "load_assignment": {
             "cluster_name": "upstream",
