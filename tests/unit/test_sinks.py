@@ -26,7 +26,7 @@ class Ring:
     def take(self, timeout_ms: int) -> bytes | None:
         """Wait as C does."""
         try:
-            lines = self.lines.get(timeout=timeout_ms / 1000)
+            lines = self.lines.get(timeout=None if timeout_ms < 0 else timeout_ms / 1000)
         except queue.Empty:
             return b""
         if isinstance(lines, BaseException):
