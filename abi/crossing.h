@@ -20,8 +20,9 @@ void *pyfilter_route_config_new(const char *name, size_t name_length, const char
                                 size_t config_length);
 void pyfilter_route_config_destroy(void *route_config);
 
-/* Makes the Python side of a stream, before the first hook that its class wants. */
-void *pyfilter_stream_new(void *config, pyfilter_stream *stream, void *envoy);
+/* Makes the Python side of a stream, before the first hook that its class wants. NULL: it failed.
+ * watched: where Python keeps envoy; C writes NULL there when Envoy's side is gone. */
+void *pyfilter_stream_new(void *config, pyfilter_stream *stream, void *envoy, void ***watched);
 int pyfilter_request_headers(void *stream, bool end_of_stream);
 int pyfilter_request_body(void *stream, bool end_of_stream);
 int pyfilter_request_trailers(void *stream);
@@ -34,7 +35,7 @@ void pyfilter_stream_complete(void *stream);
 void pyfilter_above_watermark(void *stream);
 void pyfilter_below_watermark(void *stream);
 void pyfilter_scheduled(void *stream, uint64_t event_id);
-/* Envoy's side is gone: from here on the stream raises StreamGone. */
-void pyfilter_stream_destroy(void *stream);
+/* Envoy's side is gone: Python lets go of the stream. false: it failed, so ask again later. */
+bool pyfilter_stream_destroy(void *stream);
 
 #endif

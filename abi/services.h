@@ -22,6 +22,7 @@ typedef struct pyfilter_config {
   uint32_t wants;     /* WANT_* bits: the hooks that the user's class overrides */
   plan *plan;         /* NULL: this config records nothing */
   size_t hook_errors; /* id of the counter of failed hooks, 0: none */
+  bool allow_on_error; /* on_error: allow; else deny */
 } pyfilter_config;
 
 enum {

@@ -12,15 +12,24 @@
 #include <stdlib.h>
 
 #include "crossing.h"
-
-enum { CONTINUE = 0, STOP = 1, STOP_NO_BUFFER = 3 };
+#include "settle.h"
 
 static void enter(pyfilter_stream *s) { s->depth++; }
+
+/* Tells Python that Envoy's side is gone. It can fail deep in a hook that recursed; then the
+ * outermost hook asks again, when Python's stack is empty. */
+static void end_python(pyfilter_stream *s) {
+  if (s->python != NULL && pyfilter_stream_destroy(s->python)) {
+    s->python = NULL;
+    s->watched = NULL;
+  }
+}
 
 /* The outermost hook takes the memory of a stream whose host is gone. */
 static void leave(pyfilter_stream *s) {
   s->depth--;
   if (s->depth == 0 && s->envoy == NULL) {
+    end_python(s);
     record_end(s);
     config_release(s->owner);
     free(s);
@@ -34,43 +43,17 @@ static bool holds(const pyfilter_stream *s, uint32_t hook) {
          (s->response_held && (hook & (WANT_RESPONSE_BODY | WANT_RESPONSE_TRAILERS)));
 }
 
-/* Whether this hook has to cross into Python; makes the Python side before the first crossing. */
-static bool wanted(pyfilter_stream *s, uint32_t hook) {
-  if (!(s->config->wants & hook) && !holds(s, hook)) {
-    return false;
-  }
+/* Whether this hook has to cross into Python. */
+static bool wanted(const pyfilter_stream *s, uint32_t hook) {
+  return (s->config->wants & hook) || holds(s, hook);
+}
+
+/* Makes the Python side, before the first crossing; false when Python could not. */
+static bool has_python(pyfilter_stream *s) {
   if (s->python == NULL) {
-    s->python = pyfilter_stream_new(s->config->python, s, s->envoy);
+    s->python = pyfilter_stream_new(s->config->python, s, s->envoy, &s->watched);
   }
   return s->python != NULL;
-}
-
-/* The seam itself failed (_hooks.py gives -1 then): Python could not even settle its own failure.
- * Nothing is let through: the client gets a 500 and the hook stops. */
-static int settle(pyfilter_stream *s, int status, int stop) {
-  if (status >= 0) {
-    return status;
-  }
-  if (s->envoy != NULL) {
-    envoy_dynamic_module_type_module_buffer details = {"pyfilter_seam_failed", 20};
-    pyfilter_reply(s, 500, NULL, 0, (envoy_dynamic_module_type_module_buffer){NULL, 0}, details);
-  }
-  return stop;
-}
-
-static void count_hook_errors(pyfilter_stream *s, uint64_t count) {
-  if (s->config->hook_errors != 0) {
-    (void)envoy_dynamic_module_callback_http_filter_increment_counter(
-        s->envoy, s->config->hook_errors, NULL, 0, count);
-  }
-}
-
-/* Counts failures of streams that were gone when they failed. */
-static void publish_hook_errors(pyfilter_stream *s) {
-  atomic_ullong *pending = &s->owner->pending_hook_errors;
-  if (atomic_load_explicit(pending, memory_order_relaxed) != 0) {
-    count_hook_errors(s, atomic_exchange(pending, 0));
-  }
 }
 
 /* After a verdict on the request: the entry is written once the request passes, and waits while
@@ -100,10 +83,10 @@ void stream_destroy(pyfilter_stream *s) {
   enter(s);
   config_hold(s->owner);
   s->envoy = NULL;
-  if (s->python != NULL) {
-    pyfilter_stream_destroy(s->python);
-    s->python = NULL;
+  if (s->watched != NULL) {
+    *s->watched = NULL; /* nothing that Python tries from here on reaches Envoy */
   }
+  end_python(s);
   leave(s);
 }
 
@@ -111,7 +94,8 @@ int stream_request_headers(pyfilter_stream *s, bool end_of_stream) {
   enter(s);
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_HEADERS)) {
-    status = settle(s, pyfilter_request_headers(s->python, end_of_stream), STOP);
+    int crossed = has_python(s) ? pyfilter_request_headers(s->python, end_of_stream) : -1;
+    status = settle(s, crossed, STOP);
   }
   request_passes(s, status);
   leave(s);
@@ -122,7 +106,8 @@ int stream_request_body(pyfilter_stream *s, bool end_of_stream) {
   enter(s);
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_BODY)) {
-    status = settle(s, pyfilter_request_body(s->python, end_of_stream), STOP_NO_BUFFER);
+    int crossed = has_python(s) ? pyfilter_request_body(s->python, end_of_stream) : -1;
+    status = settle(s, crossed, STOP_NO_BUFFER);
   }
   request_passes(s, status);
   leave(s);
@@ -133,7 +118,8 @@ int stream_request_trailers(pyfilter_stream *s) {
   enter(s);
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_TRAILERS)) {
-    status = settle(s, pyfilter_request_trailers(s->python), STOP);
+    int crossed = has_python(s) ? pyfilter_request_trailers(s->python) : -1;
+    status = settle(s, crossed, STOP);
   }
   request_passes(s, status);
   leave(s);
@@ -158,7 +144,8 @@ int stream_response_headers(pyfilter_stream *s, bool end_of_stream) {
   enter(s);
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_HEADERS)) {
-    status = settle(s, pyfilter_response_headers(s->python, end_of_stream), STOP);
+    int crossed = has_python(s) ? pyfilter_response_headers(s->python, end_of_stream) : -1;
+    status = settle(s, crossed, STOP);
   }
   response_passes(s, status, end_of_stream);
   leave(s);
@@ -169,7 +156,8 @@ int stream_response_body(pyfilter_stream *s, bool end_of_stream) {
   enter(s);
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_BODY)) {
-    status = settle(s, pyfilter_response_body(s->python, end_of_stream), STOP_NO_BUFFER);
+    int crossed = has_python(s) ? pyfilter_response_body(s->python, end_of_stream) : -1;
+    status = settle(s, crossed, STOP_NO_BUFFER);
   }
   response_passes(s, status, end_of_stream);
   leave(s);
@@ -180,7 +168,8 @@ int stream_response_trailers(pyfilter_stream *s) {
   enter(s);
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_TRAILERS)) {
-    status = settle(s, pyfilter_response_trailers(s->python), STOP);
+    int crossed = has_python(s) ? pyfilter_response_trailers(s->python) : -1;
+    status = settle(s, crossed, STOP);
   }
   response_passes(s, status, true);
   leave(s);
@@ -192,7 +181,7 @@ int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
   enter(s);
   int answer = CONTINUE;
   record_local_reply(s, details, details_length);
-  if (wanted(s, WANT_LOCAL_REPLY)) {
+  if (wanted(s, WANT_LOCAL_REPLY) && has_python(s)) {
     answer = pyfilter_local_reply(s->python, status, details, details_length, reset_imminent);
   }
   leave(s);
@@ -201,19 +190,19 @@ int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
 
 void stream_complete(pyfilter_stream *s) {
   enter(s);
-  if (wanted(s, WANT_STREAM_COMPLETE)) {
+  if (wanted(s, WANT_STREAM_COMPLETE) && has_python(s)) {
     pyfilter_stream_complete(s->python);
   }
   if (s->envoy != NULL) {
     record_complete(s);
-    publish_hook_errors(s);
+    settle_publish(s);
   }
   leave(s);
 }
 
 void stream_above_watermark(pyfilter_stream *s) {
   enter(s);
-  if (wanted(s, WANT_ABOVE_WATERMARK)) {
+  if (wanted(s, WANT_ABOVE_WATERMARK) && has_python(s)) {
     pyfilter_above_watermark(s->python);
   }
   leave(s);
@@ -221,7 +210,7 @@ void stream_above_watermark(pyfilter_stream *s) {
 
 void stream_below_watermark(pyfilter_stream *s) {
   enter(s);
-  if (wanted(s, WANT_BELOW_WATERMARK)) {
+  if (wanted(s, WANT_BELOW_WATERMARK) && has_python(s)) {
     pyfilter_below_watermark(s->python);
   }
   leave(s);
@@ -267,14 +256,4 @@ void pyfilter_resume_response(pyfilter_stream *s) {
   s->response_begun = true;
   s->response_held = false;
   envoy_dynamic_module_callback_http_filter_continue_encoding(s->envoy);
-}
-
-/* A hook of the stream is on the stack, so the stream is there; its host may be gone. */
-void pyfilter_hook_failed(pyfilter_stream *s, const char *hook) {
-  s->record.failed_hook = hook;
-  if (s->envoy != NULL) {
-    count_hook_errors(s, 1);
-  } else {
-    atomic_fetch_add(&s->owner->pending_hook_errors, 1);
-  }
 }

@@ -9,14 +9,15 @@
 #include "plan.h"
 
 struct pyfilter_stream {
-  filter_config *owner;          /* with Python's handle */
-  const pyfilter_config *config; /* what it loaded, the same address for short */
-  void *envoy;    /* Envoy's side; NULL once it was destroyed */
-  void *python;   /* handle of Python's side; NULL before the first crossing */
-  unsigned depth; /* hooks of this stream that are on the stack */
-  bool held;      /* Python paused or buffers the request: its entry waits */
-  bool response_held; /* the same of the response */
-  bool response_begun; /* a response's headers went past us: no other response can begin */
+  filter_config *owner;          /* held until the stream leaves */
+  const pyfilter_config *config; /* what it loaded: the same address, for short */
+  void *envoy;                   /* Envoy's side; NULL once it was destroyed */
+  void *python;                  /* handle of Python's side; NULL before the first crossing */
+  void **watched;                /* Python's copy of envoy, set to NULL together with it */
+  unsigned depth;                /* hooks of this stream that are on the stack */
+  bool held;                     /* Python paused or buffers the request: its entry waits */
+  bool response_held;            /* the same of the response */
+  bool response_begun;           /* a response's headers went past us: no other can begin */
   record record;
 };
 

@@ -98,10 +98,12 @@ def pyfilter_route_config_destroy(route_config: CData) -> None:
 
 
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
-def pyfilter_stream_new(config: CData, stream: CData, envoy: CData) -> CData:
+def pyfilter_stream_new(config: CData, stream: CData, envoy: CData, watched: CData) -> CData:
     """Make the Python side of a stream, on its worker."""
     loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
-    return _keep(Stream(EnvoyHost(stream, envoy), loaded.filter))
+    host = EnvoyHost(stream, envoy)
+    watched[0] = host.watched
+    return _keep(Stream(host, loaded.filter))
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
@@ -176,13 +178,12 @@ def pyfilter_scheduled(stream: CData, event_id: int) -> None:
     _stream(stream)._scheduled(event_id)
 
 
-@ffi.def_extern(onerror=_seam_failed)
-def pyfilter_stream_destroy(stream: CData) -> None:
+@ffi.def_extern(error=False, onerror=_seam_failed)
+def pyfilter_stream_destroy(stream: CData) -> bool:
     """``on_http_filter_destroy``; it can come inside a callback that the stream made."""
-    ended = _stream(stream)
+    _stream(stream)._destroyed()
     _live.discard(stream)
-    ended._destroyed()
-    cast("EnvoyHost", ended._host).gone()
+    return True
 
 
 install()

@@ -76,6 +76,7 @@ def load(out: CData, filter_name: str, config: bytes) -> LoadedConfig:
         for metric in declared(type(loaded.filter))
     }
     out.hook_errors = _define(out.envoy, "counter", f"{prefix}.hook_errors", ())
+    out.allow_on_error = loaded.filter._on_error == "allow"
     out.wants = hooks_wanted(type(loaded.filter))
     if loaded.plan is not None:
         _load_plan(out, prefix, loaded.plan)

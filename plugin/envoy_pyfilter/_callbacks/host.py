@@ -69,18 +69,19 @@ class EnvoyScheduler:
 
 
 class EnvoyHost:
-    """The proxy's side of one stream, valid on its worker until Envoy destroys it."""
+    """
+    The proxy's side of one stream, valid on its worker until Envoy destroys it.
 
-    __slots__ = ("_envoy", "_stream", "_thread")
+    ``watched`` holds the address of Envoy's side. C writes NULL there the moment that Envoy's side
+    is gone, so no failure on Python's side can keep a dead address in use.
+    """
+
+    __slots__ = ("_stream", "_thread", "watched")
 
     def __init__(self, stream: CData, envoy: CData) -> None:
         self._stream = stream
-        self._envoy: CData | None = envoy
+        self.watched = ffi.new("void **", envoy)
         self._thread = threading.get_ident()
-
-    def gone(self) -> None:
-        """Envoy's side is destroyed: every method raises from here on."""
-        self._envoy = None
 
     def on_worker(self) -> bool:
         """Whether the caller is on the stream's worker."""
@@ -91,11 +92,12 @@ class EnvoyHost:
         return _RELEASE
 
     def _live(self) -> CData:
-        if self._envoy is None:
+        envoy = self.watched[0]
+        if not envoy:
             raise StreamGone("the stream has ended; keep what you need of it, not the stream")
         if threading.get_ident() != self._thread:
             raise WrongThread("a stream is used on its own worker; see Stream.run_on_worker")
-        return self._envoy
+        return cast("CData", envoy)
 
     def headers(self, header_map: HeaderMap) -> list[tuple[bytes, bytes]]:
         """All pairs of a map, in two calls."""
