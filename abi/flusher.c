@@ -22,7 +22,18 @@ static int event = -1;
 
 bool flusher_runs(void) { return running; }
 
-/* Logs what is lost with a sink that is given up, and frees it. */
+static bool owns(sink *s, const ring *r) {
+  unsigned end = atomic_load(&s->rings_end);
+  for (unsigned slot = 0; slot < end; slot++) {
+    if (sink_ring(s, slot) == r) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Logs what is lost with a sink that is given up, and frees it. A line that another sink of the file
+ * has begun stays begun. */
 static void end_sink(file *f, sink *s) {
   size_t lost = sink_count_lines(s);
   if (lost > 0) {
@@ -30,7 +41,9 @@ static void end_sink(file *f, sink *s) {
     host_log(envoy_dynamic_module_type_log_level_Error,
              "envoy_pyfilter: %s: %zu entries were not delivered", f->path, lost);
   }
-  f->torn = NULL;
+  if (f->torn != NULL && owns(s, f->torn)) {
+    f->torn = NULL;
+  }
   sink_free(s);
 }
 
@@ -49,7 +62,8 @@ static uint64_t end_sinks(file *f, uint64_t now) {
     next = s->next;
     if (!is_over(f, s, now)) {
       kept = s;
-      uint64_t deadline = s->uses == 0 ? s->deadline : UINT64_MAX;
+      /* Past its deadline it only waits for the end of a begun line: no clock tells that. */
+      uint64_t deadline = s->uses == 0 && s->deadline > now ? s->deadline : UINT64_MAX;
       next_deadline = deadline < next_deadline ? deadline : next_deadline;
       continue;
     }
