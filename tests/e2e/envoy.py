@@ -57,12 +57,14 @@ class Envoy:
         level: str = "info",
         stdout: int | None = None,
         wrapper: list[str] | None = None,
+        drain_seconds: int = 1,
     ) -> None:
         """
         Prepare; ``start`` starts it.
 
         *stdout* is a file descriptor for Envoy's standard output, else it goes to a file.
-        *wrapper* is a command that runs another one, as ``nice`` does.
+        *wrapper* is a command that runs another one, as ``nice`` does. After *drain_seconds* the
+        connections of a replaced listener are cut.
         """
         self.release = release
         self.folder = folder
@@ -74,6 +76,7 @@ class Envoy:
         self._level = level
         self._stdout = stdout
         self._wrapper = wrapper or []
+        self._drain_seconds = drain_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._version = 0
         self._admin: tuple[str, int] = ("", 0)
@@ -117,7 +120,7 @@ class Envoy:
             *("--component-log-level", "dynamic_modules:trace"),
             *("--admin-address-path", str(address)),
             *("--file-flush-interval-msec", "10"),
-            *("--drain-time-s", "1", "--drain-strategy", "immediate"),
+            *("--drain-time-s", str(self._drain_seconds), "--drain-strategy", "immediate"),
             "--disable-hot-restart",
         ]
 
