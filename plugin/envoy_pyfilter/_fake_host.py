@@ -147,16 +147,15 @@ class FakeHost:
         return [value for key, value in self.headers(header_map) if key == name]
 
     def set_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
-        """Replace the first value and drop the others; an empty value removes all."""
+        """Drop all values and append the new one, as Envoy does; an empty value only drops."""
         self._check()
         pairs = self.maps.get(header_map)
         if pairs is None:
             return False
-        places = [index for index, (key, _) in enumerate(pairs) if key == name]
-        for index in reversed(places):
-            del pairs[index]
+        pairs[:] = [pair for pair in pairs if pair[0] != name]
         if value:
-            pairs.insert(places[0] if places else len(pairs), (name, value))
+            pseudo = sum(key.startswith(b":") for key, _ in pairs)
+            pairs.insert(pseudo if name.startswith(b":") else len(pairs), (name, value))
         return True
 
     def add_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:

@@ -228,10 +228,10 @@ def local_reply(
         own = [(b"content-length", b"%d" % len(body))] if body else []
         if body and b"content-type" not in names:
             own.append((b"content-type", b"text/plain"))
-        return [(b":status", b"%d" % status), *own, *headers], body
-    own = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+        return [(b":status", b"%d" % status), *headers, *own], body
+    own = [(b"content-type", b"application/grpc")]
     if b"grpc-status" not in names:
         own.append((b"grpc-status", b"0"))
     if body and b"grpc-message" not in names:
         own.append((b"grpc-message", body))
-    return [*own, *headers], b""
+    return [(b":status", b"200"), *headers, *own], b""

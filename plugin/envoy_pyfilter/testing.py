@@ -221,6 +221,7 @@ class FakeStream(FakeHost):
             self.maps[HeaderMap.RESPONSE_HEADERS] = pairs
             self.downstream.headers, self.downstream.body = list(pairs), body
             self.downstream.ended = True
+            self.attributes["response.code"] = self.downstream.status or status
         self._end_inside()
 
     def _is_grpc(self) -> bool:

@@ -9,6 +9,7 @@ adds by itself are left out. The real one is right.
 from __future__ import annotations
 
 import ast
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,12 @@ class Scenario:
     """A filter, what is sent through it, and what Envoy's side knows."""
 
     hooks: dict[str, str]
-    request: Request = Request()
-    answer: Answer = Answer()
+    request: Request = field(default_factory=Request)
+    answer: Answer = field(default_factory=Answer)
     config: dict[str, Any] = field(default_factory=dict)
     route: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
-    late: bool = True  # whether the upstream is to answer after the request's end
+    ends_inside: bool = False  # over HTTP/1.1 Envoy up to 1.39 destroys the stream in a hook's call
 
 
 POST = Request(
@@ -64,7 +65,8 @@ ALL = {
 
 def and_then(**changed: str) -> dict[str, str]:
     """All hooks as they are, some of them with more to do."""
-    return {name: f"{text}\n{changed.get(name, '')}" for name, text in ALL.items()}
+    more = {name: textwrap.dedent(text) for name, text in changed.items()}
+    return {name: f"{text}\n{more.get(name, '')}" for name, text in ALL.items()}
 
 
 SCENARIOS = {
@@ -96,7 +98,8 @@ SCENARIOS = {
                 saw(headers.get_all('x-one'), headers.get_all('x-two'), headers.get('x-new'))
                 headers.set('x-new', b'')
                 saw('x-new' in headers)
-                saw(refusal(lambda: headers.add('x-a', '')), refusal(lambda: headers.set('a b', 'x')),
+                saw(refusal(lambda: headers.add('x-a', '')),
+                    refusal(lambda: headers.set('a b', 'x')),
                     refusal(lambda: stream.response_headers.set('x', 'y')),
                     refusal(lambda: stream.request_trailers.add('x', 'y')))
             """,
@@ -120,7 +123,8 @@ SCENARIOS = {
             "on_response_body": """
                 if stream.response_body.size:
                     stream.response_body.replace(b'other')
-                    saw(stream.response_body.complete, refusal(lambda: stream.response_body.drain(9)))
+                    saw(stream.response_body.complete,
+                        refusal(lambda: stream.response_body.drain(9)))
             """,
         },
         request=POST,
@@ -146,7 +150,9 @@ SCENARIOS = {
     ),
     "reply to headers": Scenario(
         hooks=and_then(
-            on_request_headers="return Reply(403, b'no', headers=[('x-why', 'r')], details='why not')"
+            on_request_headers="""
+                return Reply(403, b"no", headers=[("x-why", "r")], details="why not")
+            """
         ),
         request=POST,
     ),
@@ -190,6 +196,7 @@ SCENARIOS = {
                 return PAUSE
             """
         },
+        ends_inside=True,
     ),
     "pause": Scenario(
         hooks=and_then(
@@ -315,7 +322,7 @@ class Outcome:
     downstream: tuple[int, Pairs, bytes, Pairs]
 
 
-def faked(scenario: Scenario, folder: Path) -> Outcome:
+def faked(scenario: Scenario, folder: Path, *, ends_inside: bool) -> Outcome:
     """Run the scenario on the fake."""
     seen = folder / "fake"
     cls: Any = getattr(filters, class_name("Scripted", scenario.hooks).partition(":")[2])
@@ -338,6 +345,7 @@ def faked(scenario: Scenario, folder: Path) -> Outcome:
         metadata={"theirs": scenario.metadata} if scenario.metadata else None,
         route_metadata={"e2e": {"of": "route"}},
         route_config=filters.Route(**scenario.route) if scenario.route else None,
+        ends_inside_calls=ends_inside,
     )
     return Outcome(
         [ast.literal_eval(line) for line in whole_lines(seen)], _upstream(fake), _downstream(fake)
@@ -398,8 +406,9 @@ def _client(got: Response) -> tuple[int, Pairs, bytes, Pairs]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_same(site: SiteMaker, protocol: str, tmp_path: Path, name: str) -> None:
+def test_same(site: SiteMaker, release: str, protocol: str, tmp_path: Path, name: str) -> None:
     """Hooks see the same, and the upstream and the client get the same."""
     scenario = SCENARIOS[name]
+    ends_inside = scenario.ends_inside and release != "1.40.0" and protocol == "HTTP/1.1"
     expected = real(scenario, site, protocol)
-    assert expected == faked(scenario, tmp_path)
+    assert expected == faked(scenario, tmp_path, ends_inside=ends_inside)
