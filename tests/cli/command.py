@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -12,7 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
+
+from envoy_pyfilter.cli import main
 
 ROOT = Path(__file__).parents[2]
 RELEASES = [
@@ -31,17 +37,33 @@ def until(condition: Callable[[], bool], told: Callable[[], str]) -> None:
         time.sleep(0.02)
 
 
-def command(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=ENVIRONMENT,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What the command gave back."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str | Path, cwd: Path = ROOT) -> Done:
+    """Run the command to its end, in this process: starting Python takes longer than most tests."""
+    out, err = io.StringIO(), io.StringIO()
+    before = Path.cwd()
+    os.chdir(cwd)
+    try:
+        with (
+            mock.patch.dict(os.environ, ENVIRONMENT),
+            mock.patch.object(sys, "path", sys.path.copy()),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            code = main([str(one) for one in arguments])
+    except SystemExit as error:  # argparse
+        code = int(error.code or 0)
+    finally:
+        os.chdir(before)
+    return Done(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 class Running:
