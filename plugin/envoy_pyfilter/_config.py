@@ -28,7 +28,8 @@ from ._problems import problem, suggestion
 from ._struct import from_wire
 from .access import AccessConfig, AccessFilter, compile_plan
 from .errors import ConfigError
-from .filter import Config, Filter, hooks_wanted
+from .filter import Config, Filter, hooks_wanted, misspelt_hooks
+from .metrics import declared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,12 +138,20 @@ def _python_path(value: dict[str, Any]) -> list[str]:
 def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loaded:
     cls = filter_class(filter_name)
     hooks_wanted(cls)  # refuses hooks that could not be called
+    declared(cls)  # refuses metrics that could not be defined
+    for name, near in misspelt_hooks(cls):
+        log.warning(
+            "%s: %s.%s is no hook and is never called; did you mean %s?",
+            filter_name, cls.__qualname__, name, near,
+        )  # fmt: skip
+    if cls.RouteConfig is not None:
+        _check_struct(cls.RouteConfig, msgspec.Struct, f"{cls.__qualname__}.RouteConfig")
     _check_struct(cls.Config, Config, f"{cls.__qualname__}.Config")
     if issubclass(cls, AccessFilter):
         _check_struct(cls.Config, AccessConfig, f"{cls.__qualname__}.Config")
     config = decode(value, cls.Config)
     instance = config.instance or (filter_name if _is_registered(filter_name) else cls.__name__)
-    if _INSTANCE.fullmatch(instance) is None:
+    if not isinstance(instance, str) or _INSTANCE.fullmatch(instance) is None:
         expected = "1 to 128 letters, digits, underscores, dots or dashes"
         raise problem("instance", "not allowed", got=instance, expected=expected)
     plan = None

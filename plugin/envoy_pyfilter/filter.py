@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import inspect
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
@@ -167,6 +168,17 @@ def hooks_wanted(cls: type[Filter]) -> int:
             _check_callable(cls, name, hook)
             mask |= 1 << bit
     return mask
+
+
+def misspelt_hooks(cls: type[Filter]) -> list[tuple[str, str]]:
+    """Return methods that nobody calls but whose names nearly are hooks', each with that hook."""
+    known = [*HOOKS, "on_config_destroy"]
+    found = []
+    for name in dir(cls):
+        if name.startswith("on_") and name not in known and callable(getattr(cls, name)):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+            found += [(name, hook) for hook in near]
+    return found
 
 
 def _check_callable(cls: type[Filter], name: str, hook: object) -> None:

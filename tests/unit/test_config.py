@@ -23,7 +23,7 @@ IN_LOG = "the traceback is in the log"
 FILTERS = """
     import sys
     import msgspec
-    from envoy_pyfilter import AccessConfig, AccessFilter, Config, Filter
+    from envoy_pyfilter import AccessConfig, AccessFilter, Config, Counter, Filter
 
     class Good(Filter):
         class Config(Config, frozen=True):
@@ -73,6 +73,20 @@ FILTERS = """
 
     class Async(Filter):
         async def on_request_headers(self, stream, end_of_stream):
+            pass
+
+    class TwoMetrics(Filter):
+        hits = Counter("hits")
+        others = Counter("hits")
+
+    class OwnInstance(Filter):
+        class Config(Config, frozen=True):
+            instance: int = 5
+
+    class Misspelt(Filter):
+        def on_request_header(self, stream, end_of_stream):
+            pass
+        def on_my_own_terms(self):
             pass
 
     class Stranger:
@@ -258,6 +272,13 @@ CLASSES = [
     ("Stranger", "Stranger is not a subclass of envoy_pyfilter.Filter"),
     ("Godo", "MODULE has no Godo; did you mean Good?"),
     ("Good", "limit: missing; expected an integer"),
+    ("NoRoute", "NoRoute.RouteConfig is not a subclass of msgspec.Struct"),
+    ("TwoMetrics", "TwoMetrics: two metrics are named hits"),
+    (
+        "OwnInstance",
+        "instance: not allowed, got 5; expected 1 to 128 letters, digits, underscores, dots or"
+        " dashes",
+    ),
     ("Async", "Async.on_request_headers: a hook is a plain method, not async and without yield"),
 ]
 
@@ -267,6 +288,15 @@ def test_bad_classes(filters: str, name: str, message: str) -> None:
     """A class that cannot be a filter is refused with the reason."""
     reference = f"{filters}:{name}"
     assert f"{reference}: {message.replace('MODULE', filters)}" == refusal(reference)
+
+
+def test_a_misspelt_hook(filters: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A method that nearly has a hook's name is never called: the log says so."""
+    load(f"{filters}:Misspelt")
+    assert [
+        f"{filters}:Misspelt: Misspelt.on_request_header is no hook and is never called;"
+        " did you mean on_request_headers?"
+    ] == caplog.messages
 
 
 def test_a_constructor_without_config(filters: str) -> None:
