@@ -82,6 +82,7 @@ class Host:
         self.module = build.module
         self.broken = False
         self.ended = False
+        self.logged: list[str] = []  # all log lines so far, from any thread
         self._names = 0
         self._unread = b""
         self._stderr = folder / "stderr"
@@ -130,6 +131,8 @@ class Host:
                 raise BreachError(f"{line}: {event}\n{self.stderr()}")
             if "error" in event:
                 raise ValueError(f"{line}: {event}\n{self.stderr()}")
+            if "log" in event:
+                self.logged.append(event["text"])
             events.append(event)
 
     def _read_line(self, line: str) -> bytes:

@@ -88,11 +88,11 @@ def test_configs_come_and_go_under_load(start_tsan: StartHost) -> None:
     assert due(told) == written(config.log)
 
 
-def test_two_configs_of_two_releases_of_a_file(start_tsan: StartHost) -> None:
+def test_rings_of_two_sizes_and_one_file(start_tsan: StartHost) -> None:
     """Rings of two sizes empty into one file, line by line."""
     host = start_tsan(concurrency=4)
     old = Config.access(host)
-    file = {"type": "file", "path": str(old.log), "ring_bytes": 1 << 17}
+    file = {"type": "file", "path": str(old.log), "ring_bytes": 2 << 20}
     new = Config.access(host, sinks=[file])
     loads = [load(host, config, seed=5, streams=STREAMS // 2) for config in (old, new)]
     old.end()
@@ -116,6 +116,18 @@ def test_small_rings_drop_and_count(start_tsan: StartHost) -> None:
         text = pool.submit(fifo.read_bytes)  # opens it, and reads until the flusher closes it
         config.end()
         assert kept == text.result(PATIENCE).count(b"\n")
+
+
+def test_ring_that_wraps(start_tsan: StartHost) -> None:
+    """A ring far smaller than what goes through it: what it could not take is counted."""
+    host = start_tsan(concurrency=4)
+    log = host.folder / "log"
+    config = Config.access(host, sinks=[{"type": "file", "path": str(log), "ring_bytes": 65536}])
+    told = load(host, config)
+    counts = config.counts()
+    config.end()
+    dropped = counts.get("dropped_ring_full", 0)
+    assert sum(due(told).values()) == sum(written(log).values()) + dropped
 
 
 def test_rotation_under_load(start_tsan: StartHost) -> None:
