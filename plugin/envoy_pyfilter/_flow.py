@@ -74,6 +74,7 @@ class Step(NamedTuple):
     pause: int
     buffer: int
     stop: int
+    first: bool = False
 
 
 def _steps(side: int, name: str) -> tuple[Step, Step, Step]:
@@ -82,9 +83,10 @@ def _steps(side: int, name: str) -> tuple[Step, Step, Step]:
         Step(
             f"on_{name}_headers",
             side,
-            int(headers.STOP_ALL_ITERATION_AND_WATERMARK),
             int(headers.STOP_ITERATION),
             int(headers.STOP_ITERATION),
+            int(headers.STOP_ITERATION),
+            first=True,
         ),
         Step(
             f"on_{name}_body",
@@ -113,6 +115,7 @@ class Flow:
 
     __slots__ = (
         "_answered",
+        "_answering",
         "_body",
         "_buffering",
         "_complete",
@@ -123,11 +126,15 @@ class Flow:
         "_gone",
         "_host",
         "_inside",
+        "_late",
         "_let_through",
         "_mailbox",
         "_maps",
         "_paused",
+        "_replaying",
         "_resumed",
+        "_routable",
+        "_waiting",
     )
 
     def __init__(self, host: Host, filter: Filter) -> None:  # noqa: A002 (the word for it)
@@ -138,8 +145,13 @@ class Flow:
         self._inside = 0  # sides whose hook is on the stack
         self._paused = 0  # sides that wait for resume
         self._buffering = 0  # sides whose body is collected
+        self._waiting = 0  # sides paused at their headers: what follows waits, too
+        self._late: dict[Step, tuple[bool, ...]] = {}  # hooks that wait, and their end_of_stream
+        self._replaying = 0  # sides whose waiting hooks run now
         self._resumed = 0  # sides that were resumed before their hook returned
         self._answered = _UNANSWERED
+        self._routable = False  # the request's headers are here, so its route can be chosen anew
+        self._answering = False  # somebody else's response has come
         self._failed = False
         self._let_through = False  # failed while somebody else's reply passes: let it pass
         self._complete = False
@@ -152,6 +164,7 @@ class Flow:
     # --- what _hooks.py calls ---
 
     def _request_headers(self, end: bool) -> int:
+        self._routable = True
         return self._run(_REQUEST_HEADERS, self._filter.on_request_headers, end)
 
     def _request_body(self, end: bool) -> int:
@@ -161,6 +174,7 @@ class Flow:
         return self._run(_REQUEST_TRAILERS, self._filter.on_request_trailers)
 
     def _response_headers(self, end: bool) -> int:
+        self._answering = True
         return self._run(_RESPONSE_HEADERS, self._filter.on_response_headers, end)
 
     def _response_body(self, end: bool) -> int:
@@ -170,6 +184,7 @@ class Flow:
         return self._run(_RESPONSE_TRAILERS, self._filter.on_response_trailers)
 
     def _local_reply(self, status: int, details: bytes, reset_imminent: bool) -> int:
+        self._answering = True
         reply = LocalReply(
             status=status, details=details.decode("latin-1"), reset_imminent=reset_imminent
         )
@@ -213,6 +228,9 @@ class Flow:
             status = self._early(step)
             if status is not None:
                 return status
+        if self._waiting & step.side:
+            self._late[step] = end
+            return step.pause
         outer = self._enter(step.side)
         try:
             verdict = hook(self, *end)
@@ -221,6 +239,7 @@ class Flow:
             return self._fail(step, error)
         finally:
             self._resumed &= ~step.side
+            self._routable = self._routable and self._holds(request=True)
             self._leave(outer)
 
     def _notify(self, name: str, hook: Callable[..., object], *event: object) -> bool:
@@ -302,6 +321,7 @@ class Flow:
             verdict = PASS if verdict is PAUSE else verdict
         if verdict is PAUSE or self._paused & side:
             self._paused |= side
+            self._waiting |= side if step.first else 0
             self._open_mailbox()
             return step.pause
         if verdict is BUFFER and not end:
@@ -310,6 +330,11 @@ class Flow:
             return step.buffer
         self._buffering &= ~side
         return 0
+
+    def _check_routable(self) -> None:
+        self._check_here()
+        if not self._routable:
+            raise RuntimeError("the request's headers have gone on: its route is chosen")
 
     def _holds(self, *, request: bool) -> bool:
         """Whether this filter holds that side's body back."""
@@ -374,7 +399,7 @@ class Flow:
     def _let_go(self, side: int) -> None:
         """Let go of what the filter held; *side* goes on by the hook's status."""
         held = (self._paused | self._buffering) & ~(side | self._inside)
-        self._paused = self._buffering = 0
+        self._paused = self._buffering = self._waiting = 0
         if self._complete or self._let_through:
             return
         try:
@@ -390,7 +415,7 @@ class Flow:
     def _answer(self, reply: Reply) -> None:
         self._check_unanswered()
         self._answered = _ANSWERED
-        self._paused = self._buffering = 0
+        self._paused = self._buffering = self._waiting = 0
         headers, body = header_pairs(reply.headers), _body_of(reply)
         if self._is_grpc():
             headers, body = [*headers, *grpc_headers(reply)], b""
@@ -405,11 +430,11 @@ class Flow:
 
     def _start_answer(self, status: int, headers: HeaderPairs, *, end_of_stream: bool) -> None:
         self._check_unanswered()
-        if self._host.response_begun():
-            raise RuntimeError("a response has begun already: only reply() or reset() can cut it")
+        if self._answering or self._host.response_begun():
+            raise RuntimeError("a response is here already: only reply() or reset() can end it")
         pairs = [(b":status", b"%d" % status), *header_pairs(headers)]
         self._answered = _ANSWERED if end_of_stream else _STREAMING
-        self._paused = self._buffering = 0
+        self._paused = self._buffering = self._waiting = 0
         self._host.reply_headers(pairs, end_of_stream=end_of_stream)
         self._forget()
 
@@ -418,7 +443,7 @@ class Flow:
         if self._answered != _STREAMING:
             self._check_unanswered()
         self._answered = _ANSWERED
-        self._paused = self._buffering = 0
+        self._paused = self._buffering = self._waiting = 0
         self._host.reset(reason, _details(details))
         self._forget()
 
@@ -459,11 +484,37 @@ class Flow:
             return
         self._paused &= ~side
         self._buffering &= ~side
+        if self._waiting & side and not self._replay(side):
+            return
         if side == REQUEST:
+            self._routable = False
             self._host.resume_request()
         else:
             self._host.resume_response()
         self._forget()
+
+    def _replay(self, side: int) -> bool:
+        """
+        Run the hooks that waited behind a pause at the headers; true when all of them let go.
+
+        Envoy could call them itself (StopAllIteration), but only within the resume; and then it
+        takes no notice of a second resume if one of them pauses again.
+        """
+        late = {step: end for step, end in self._late.items() if step.side == side}
+        self._waiting &= ~side
+        self._replaying |= side
+        try:
+            for step, end in late.items():
+                del self._late[step]
+                self._run(step, getattr(self._filter, step.hook), *end)
+        finally:
+            self._replaying &= ~side
+        held = (self._paused | self._buffering) & side
+        return not (held or self._answered or self._complete or self._gone)
+
+    def _replays(self, *, request: bool) -> bool:
+        """Whether what was received lies in Envoy's buffer, because its hook had to wait."""
+        return bool(self._replaying & (REQUEST if request else RESPONSE))
 
     def _post(self, task: Task) -> None:
         """

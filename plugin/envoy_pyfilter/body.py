@@ -13,6 +13,8 @@ class Holder(Protocol):
 
     def _holds(self, *, request: bool) -> bool: ...
 
+    def _replays(self, *, request: bool) -> bool: ...
+
 
 class Body:
     """
@@ -39,7 +41,7 @@ class Body:
 
     def read(self) -> bytes:
         """Return the chunk just received; empty elsewhere (ABI: ``http_get_body_chunks``)."""
-        return self._host.read_body(self._received)
+        return self._host.read_body(self._chunk())
 
     def read_buffered(self) -> bytes:
         """Return what Envoy has buffered of this body (ABI: ``http_get_body_chunks``)."""
@@ -48,7 +50,7 @@ class Body:
     @property
     def size(self) -> int:
         """Bytes of the chunk just received (ABI: ``http_get_body_size``)."""
-        return self._host.body_size(self._received)
+        return self._host.body_size(self._chunk())
 
     @property
     def buffered_size(self) -> int:
@@ -101,12 +103,19 @@ class Body:
         """Say which body, not what is in it."""
         return f"<Body: {'request' if self._request else 'response'}>"
 
+    def _chunk(self) -> BodyKind:
+        """Where the chunk lies that the hook is about."""
+        replays = self._holder._replays(request=self._request)  # noqa: SLF001 (the stream)
+        return self._buffered if replays else self._received
+
     def _parts(self) -> list[BodyKind]:
         """
         Where the bytes of ``complete`` lie, in order.
 
         When the received bytes are the buffered ones they count once.
         """
+        if self._holder._replays(request=self._request):  # noqa: SLF001 (the stream)
+            return [self._buffered]
         if not self._holder._holds(request=self._request):  # noqa: SLF001 (the stream)
             return [self._received]
         if self._host.received_is_buffered(request=self._request):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from ._host import HeaderMap, Host
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_PSEUDO: Final = {
+    HeaderMap.REQUEST_HEADERS: {b":method", b":path", b":scheme", b":authority", b":protocol"},
+    HeaderMap.REQUEST_TRAILERS: set[bytes](),
+    HeaderMap.RESPONSE_HEADERS: {b":status"},
+    HeaderMap.RESPONSE_TRAILERS: set[bytes](),
+}
+_NEEDED: Final = {b"host"}  # Envoy's other name of :authority
+_STATUS: Final = re.compile(rb"[2-5][0-9][0-9]")
 _LABELS: Final = {
     HeaderMap.REQUEST_HEADERS: "request headers",
     HeaderMap.REQUEST_TRAILERS: "request trailers",
@@ -62,23 +71,37 @@ class Headers:
         An empty value removes the header: the ABI makes no difference.
 
         Raises ``LookupError`` when the stream has no such map, ``ValueError`` for a bad name or
-        value.
+        value, and for pseudo headers that the map cannot hold.
         """
-        self._change(self._host.set_header(self._map, header_name(name), header_value(value)))
+        key, text = header_name(name), header_value(value)
+        if key in _NEEDED or key.startswith(b":"):
+            self._check_needed(key, text)
+        self._change(self._host.set_header(self._map, key, text))
 
     def add(self, name: Text, value: Text) -> None:
         """
         Append a value, keeping those that are there (ABI: ``http_add_header``).
 
-        Raises as ``set``, and ``ValueError`` for an empty value, which the ABI cannot add.
+        Raises as ``set``, and ``ValueError`` for an empty value, which the ABI cannot add, and for
+        pseudo headers, which have one value.
         """
+        key = header_name(name)
         if not value:
             raise ValueError(f"cannot add an empty value to {name!r}")
-        self._change(self._host.add_header(self._map, header_name(name), header_value(value)))
+        if key in _NEEDED or key.startswith(b":"):
+            raise ValueError(f"{name!r} has one value: set it")
+        self._change(self._host.add_header(self._map, key, header_value(value)))
 
     def remove(self, name: Text) -> None:
-        """Remove all values of *name*, if it has any (ABI: ``http_set_header``, no value)."""
-        self._host.remove_header(self._map, header_name(name))
+        """
+        Remove all values of *name*, if it has any (ABI: ``http_set_header``, no value).
+
+        Raises ``ValueError`` for pseudo headers, and for ``host``, which Envoy cannot do without.
+        """
+        key = header_name(name)
+        if key in _NEEDED or key.startswith(b":"):
+            self._check_needed(key, b"")
+        self._host.remove_header(self._map, key)
         self._forget()
 
     def items(self) -> list[tuple[bytes, bytes]]:
@@ -107,6 +130,15 @@ class Headers:
     def __repr__(self) -> str:
         """Name the map, not its content: headers hold secrets, and logs show this."""
         return f"<Headers: {_LABELS[self._map]}>"
+
+    def _check_needed(self, name: bytes, value: bytes) -> None:
+        """Refuse what would end Envoy: it trusts its filters with the headers that it needs."""
+        if name not in _PSEUDO[self._map] and name not in _NEEDED:
+            raise ValueError(f"{_LABELS[self._map]} cannot hold {name!r}")
+        if not value and self._map in (HeaderMap.REQUEST_HEADERS, HeaderMap.RESPONSE_HEADERS):
+            raise ValueError(f"Envoy cannot do without {name!r}")
+        if name == b":status" and _STATUS.fullmatch(value) is None:
+            raise ValueError(f":status must be 200 to 599, got {value!r}")
 
     def _read(self) -> list[tuple[bytes, bytes]]:
         if self._pairs is None:

@@ -229,11 +229,21 @@ class Stream(Flow):
     # --- the rest ---
 
     def clear_route_cache(self) -> None:
-        """Make Envoy choose the route again (ABI: ``http_clear_route_cache``)."""
+        """
+        Make Envoy choose the route again (ABI: ``http_clear_route_cache``).
+
+        ``RuntimeError`` once the request's headers have gone on.
+        """
+        self._check_routable()
         self._host.clear_route_cache()
 
     def clear_route_cluster_cache(self) -> None:
-        """Make Envoy choose the route's cluster again (ABI: ``http_clear_route_cluster_cache``)."""
+        """
+        Make Envoy choose the route's cluster again (ABI: ``http_clear_route_cluster_cache``).
+
+        ``RuntimeError`` once the request's headers have gone on.
+        """
+        self._check_routable()
         self._host.clear_route_cluster_cache()
 
     def add_custom_flag(self, flag: Text) -> None:

@@ -154,7 +154,7 @@ def test_continue_that_ends_the_stream(host: Host, scripted: MakeConfig) -> None
     )
     stream = config.stream()
     stream.gone_when("continue_decoding")
-    assert 4 == stream.request_headers()
+    assert 1 == stream.request_headers()
     stream.hook("pump", 1)
     assert ["continue_decoding"] == stream.calls()
     assert ["complete"] == config.seen()
@@ -173,7 +173,7 @@ def test_response_that_runs_inside_continue(host: Host, scripted: MakeConfig) ->
     stream = config.stream()
     stream.when("continue_decoding", "response_headers 1 :status=204", "complete", "destroy")
     stream.ended = True
-    assert 4 == stream.request_headers()
+    assert 1 == stream.request_headers()
     stream.hook("pump", 1)
     assert [("response", b"204")] == config.seen()
     assert ["request", "response"] == config.kinds()

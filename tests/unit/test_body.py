@@ -12,10 +12,15 @@ from envoy_pyfilter.testing import FakeHost
 
 
 class Holder:
-    """Says whether the filter holds the body."""
+    """Says whether the filter holds the body, and whether its hook had to wait for it."""
 
-    def __init__(self, *, holds: bool) -> None:
+    def __init__(self, *, holds: bool, replays: bool = False) -> None:
         self.holds = holds
+        self.replays = replays
+
+    def _replays(self, *, request: bool) -> bool:
+        assert request
+        return self.replays
 
     def _holds(self, *, request: bool) -> bool:
         assert request
@@ -62,6 +67,19 @@ def test_received_bytes_that_are_the_buffer_count_once() -> None:
     """After a pause at the headers Envoy hands the buffer itself over."""
     _, whole = body(received=b"abcd", buffered=None, holds=True, same=True)
     assert b"abcd" == whole.complete
+
+
+def test_body_that_waited() -> None:
+    """A hook that had to wait finds its chunk in the buffer, and changes it there."""
+    host = FakeHost()
+    host.bodies[BodyKind.BUFFERED_REQUEST] = bytearray(b"abcd")
+    own = Body(host, Holder(holds=False, replays=True), request=True)
+    assert (b"abcd", 4, b"abcd") == (own.read(), own.size, own.complete)
+    own.drain(1)
+    own.append(b"e")
+    assert (b"", b"bcde") == state(host)
+    own.replace(b"x")
+    assert (b"", b"x") == state(host)
 
 
 def test_nothing_there() -> None:

@@ -161,6 +161,28 @@ def test_allow_lets_go_of_what_was_held(held: object, side: str) -> None:
     assert b"abc" == out.body
 
 
+@pytest.mark.parametrize(("config", "status", "body"), [(DENY, 500, b""), (ALLOW, None, b"ab")])
+def test_failure_of_a_hook_that_had_to_wait(
+    config: Config, status: int | None, body: bytes
+) -> None:
+    """The policy holds for hooks that run when a pause ends, too."""
+    fake = fake_with(
+        config,
+        on_request_headers=returns(PAUSE),
+        on_request_body=raises(ValueError()),
+        on_request_trailers=raises(AssertionError("entered again")),
+    )
+    fake.request_headers()
+    fake.request_body(b"ab")
+    fake.request_trailers({"t": "1"})
+    fake.stream.resume_request()
+    assert (status, body, ["on_request_body"]) == (
+        fake.downstream.status,
+        fake.upstream.body,
+        fake.failed_hooks,
+    )
+
+
 def test_allow_lets_go_of_the_other_side() -> None:
     """A failure in the response's hook lets a held request go on, too."""
     fake = fake_with(

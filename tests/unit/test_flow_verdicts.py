@@ -9,7 +9,7 @@ import pytest
 from envoy_pyfilter import BUFFER, PASS, PAUSE, Decision, LocalReply, Reply, Stream
 from envoy_pyfilter.testing import FakeStream
 
-from .helpers import fake_with, filter_with, returns, stream_with
+from .helpers import fake_with, filter_with, raises, returns, stream_with
 
 Enter = Callable[[Stream], int]
 PHASES: dict[str, Enter] = {
@@ -28,7 +28,7 @@ AT_END: dict[str, Enter] = {
 }
 KINDS = {name: name.rpartition("_")[2] for name in PHASES}
 STATUSES: dict[str, dict[str, int]] = {
-    "headers": {"PASS": 0, "BUFFER": 1, "PAUSE": 4, "Reply": 1},
+    "headers": {"PASS": 0, "BUFFER": 1, "PAUSE": 1, "Reply": 1},
     "body": {"PASS": 0, "BUFFER": 1, "PAUSE": 2, "Reply": 3},
     "trailers": {"PASS": 0, "BUFFER": 0, "PAUSE": 1, "Reply": 1},
 }
@@ -164,13 +164,87 @@ def test_pause_at_the_headers_calls_nobody() -> None:
         bodies.append((body.read(), body.complete, end))
 
     fake = fake_with(on_request_headers=returns(PAUSE), on_request_body=on_request_body)
-    assert 4 == fake.request_headers()
-    assert -1 == fake.request_body(b"a")
-    assert -1 == fake.request_body(b"b", end_of_stream=True)
+    assert 1 == fake.request_headers()
+    assert 2 == fake.request_body(b"a")
+    assert 2 == fake.request_body(b"b", end_of_stream=True)
     assert [] == bodies
     fake.stream.resume_request()
     assert [(b"ab", b"ab", True)] == bodies
     assert (b"ab", True) == (fake.upstream.body, fake.upstream.ended)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "resumes"),
+    [
+        ({"body": PAUSE}, 1),
+        ({"trailers": PAUSE}, 1),
+        ({"body": PAUSE, "trailers": PAUSE}, 1),
+        ({"body": BUFFER}, 0),
+    ],
+)
+def test_pause_again_after_a_pause_at_the_headers(
+    verdicts: dict[str, Decision], resumes: int
+) -> None:
+    """Hooks that had to wait may pause again, and Envoy is resumed once, at the very end."""
+    order: list[str] = []
+
+    def hook(name: str) -> Callable[..., Decision | None]:
+        def run(*_: object) -> Decision | None:
+            order.append(name)
+            return verdicts.get(name)
+
+        return run
+
+    fake = fake_with(
+        on_request_headers=returns(PAUSE),
+        on_request_body=hook("body"),
+        on_request_trailers=hook("trailers"),
+    )
+    fake.request_headers()
+    fake.request_body(b"ab")
+    fake.request_trailers({"t": "1"})
+    fake.stream.resume_request()
+    assert ["body", "trailers"] == order
+    for _ in range(resumes):
+        assert ([], None) == (fake.calls, fake.upstream.headers)
+        fake.stream.resume_request()
+    assert (["resume_request"], b"ab", b"1", True) == (
+        fake.calls,
+        fake.upstream.body,
+        fake.upstream.trailer("t"),
+        fake.upstream.ended,
+    )
+
+
+def test_reply_by_a_hook_that_had_to_wait() -> None:
+    """A body that waited can be refused; its trailers' hook is not asked any more."""
+    fake = fake_with(
+        on_request_headers=returns(PAUSE),
+        on_request_body=returns(Reply(413)),
+        on_request_trailers=raises(AssertionError()),
+    )
+    fake.request_headers()
+    fake.request_body(b"ab")
+    fake.request_trailers({"t": "1"})
+    fake.stream.resume_request()
+    assert (413, None, ["reply"]) == (fake.downstream.status, fake.upstream.headers, fake.calls)
+
+
+def test_chunks_after_a_body_that_waited() -> None:
+    """When the body's hook has buffered what waited, later chunks come to it as usual."""
+    seen: list[tuple[bytes, bool]] = []
+
+    def on_request_body(stream: Stream, end: bool) -> Decision:
+        seen.append((stream.request_body.complete, end))
+        return PASS if end else BUFFER
+
+    fake = fake_with(on_request_headers=returns(PAUSE), on_request_body=on_request_body)
+    fake.request_headers()
+    fake.request_body(b"ab")
+    fake.stream.resume_request()
+    fake.request_body(b"cd", end_of_stream=True)
+    assert [(b"ab", False), (b"abcd", True)] == seen
+    assert (b"abcd", True, []) == (fake.upstream.body, fake.upstream.ended, fake.calls)
 
 
 def test_two_sides_are_held_apart() -> None:

@@ -150,6 +150,43 @@ def test_bad_arguments(headers: Headers, call: Callable[[Headers], object], prob
     assert PAIRS == list(headers)
 
 
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda h: h.set(":path", ""), "Envoy cannot do without b':path'"),
+        (lambda h: h.remove(":Path"), "Envoy cannot do without b':path'"),
+        (lambda h: h.remove("host"), "Envoy cannot do without b'host'"),
+        (lambda h: h.add(":path", "/b"), "':path' has one value: set it"),
+        (lambda h: h.set(":status", "200"), "request headers cannot hold b':status'"),
+        (lambda h: h.set(":other", "x"), "request headers cannot hold b':other'"),
+    ],
+)
+def test_pseudo_headers_stay(
+    headers: Headers, call: Callable[[Headers], object], problem: str
+) -> None:
+    """Envoy trusts its filters with the headers that it needs; without them it would end."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        call(headers)
+    assert PAIRS == list(headers)
+
+
+def test_pseudo_headers_change(headers: Headers) -> None:
+    """A pseudo header can be changed."""
+    headers.set(":path", "/b")
+    assert b"/b" == headers[":path"]
+
+
+@pytest.mark.parametrize("status", ["", "abc", "100", "600", "2000", "20"])
+def test_bad_status(host: CountingHost, status: str) -> None:
+    """A status that is none would end Envoy, too."""
+    host.maps[HeaderMap.RESPONSE_HEADERS] = [(b":status", b"200")]
+    answer = Headers(host, HeaderMap.RESPONSE_HEADERS)
+    with pytest.raises(ValueError, match="status"):
+        answer.set(":status", status)
+    answer.set(":status", "404")
+    assert b"404" == answer[":status"]
+
+
 def test_repr_keeps_secrets(headers: Headers) -> None:
     """Headers hold secrets, and tracebacks are logged."""
     assert "<Headers: request headers>" == repr(headers)

@@ -8,7 +8,7 @@ import weakref
 
 import msgspec
 import pytest
-from envoy_pyfilter import PAUSE, Config, Filter
+from envoy_pyfilter import PAUSE, Config, Filter, Stream
 from envoy_pyfilter._host import HeaderMap, NoteKind
 from envoy_pyfilter.testing import FakeStream
 
@@ -69,19 +69,32 @@ def test_route_config() -> None:
 
 
 def test_small_things() -> None:
-    """Worker, buffer limit, flags, caches."""
+    """Worker, buffer limit, flags."""
     fake = FakeStream(filter_with(), worker_index=3, buffer_limit=10)
     stream = fake.stream
     assert (3, 10) == (stream.worker_index, stream.buffer_limit)
     stream.buffer_limit = 20
     stream.add_custom_flag("RL")
-    stream.clear_route_cache()
-    stream.clear_route_cluster_cache()
-    assert (20, [b"RL"], ["clear_route_cache", "clear_route_cluster_cache"]) == (
-        stream.buffer_limit,
-        fake.custom_flags,
-        fake.calls,
-    )
+    assert (20, [b"RL"]) == (stream.buffer_limit, fake.custom_flags)
+
+
+@pytest.mark.parametrize("call", ["clear_route_cache", "clear_route_cluster_cache"])
+def test_route_caches(call: str) -> None:
+    """While the request's headers are here its route can be chosen anew, not after that."""
+
+    def hook(stream: Stream, _: bool) -> object:
+        getattr(stream, call)()
+        return PAUSE
+
+    fake = fake_with(on_request_headers=hook, on_response_headers=lambda s, _: getattr(s, call)())
+    fake.request_headers()
+    getattr(fake.stream, call)()
+    fake.stream.resume_request()
+    assert [call, call, "resume_request"] == fake.calls
+    with pytest.raises(RuntimeError, match="its route is chosen"):
+        getattr(fake.stream, call)()
+    fake.response_headers()
+    assert ["on_response_headers"] == fake.failed_hooks
 
 
 def test_record() -> None:
