@@ -17,15 +17,23 @@ static void without_controls(char *at, size_t length) {
   }
 }
 
+/* Copies what may be nothing at all to at, and returns where it went. */
+static slice keep(char *at, slice s) {
+  if (s.length > 0) {
+    memcpy(at, s.data, s.length);
+  }
+  return (slice){at, s.length};
+}
+
 /* A note in one piece of memory: the struct, then its key, its text, its JSON. */
 static note *note_new(int kind, slice key, slice plain, slice json) {
   note *n = must_allocate(sizeof *n + key.length + plain.length + json.length);
   char *at = (char *)(n + 1);
-  *n = (note){NULL, kind, {at, key.length}, {at + key.length, plain.length}, {NULL, json.length}};
-  n->json.data = n->text.data + plain.length;
-  memcpy(at, key.data, key.length);
-  memcpy(at + key.length, plain.data, plain.length);
-  memcpy(at + key.length + plain.length, json.data, json.length);
+  n->next = NULL;
+  n->kind = kind;
+  n->key = keep(at, key);
+  n->text = keep(at + key.length, plain);
+  n->json = keep(at + key.length + plain.length, json);
   without_controls(at + key.length, plain.length);
   return n;
 }
