@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -223,6 +223,5 @@ def _signal_name(number: int) -> str:
 
 def run(job: Job) -> int:
     """Run Envoy until it ends; 0 when we ended it."""
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="envoy-pyfilter-"))
+    with tempfile.TemporaryDirectory(prefix="envoy-pyfilter-") as folder:
         return Run(job, Path(folder)).until_end()
