@@ -22,6 +22,10 @@ from .upstream import Upstream
 
 _numbers = itertools.count(1)
 
+# Envoy keeps a thread and a timer for each access log that it ever opened, so the shared ones are
+# replaced now and then; more of them would spend the machine on nothing.
+_TESTS_OF_AN_ENVOY = 40
+
 
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
@@ -78,6 +82,10 @@ def envoy(
     if not shared.alive:
         del farm[release]
         raise AssertionError(f"Envoy {release} died: {shared.log()[-3000:]}")
+    shared.tests += 1
+    if shared.tests == _TESTS_OF_AN_ENVOY:
+        del farm[release]
+        shared.stop()
 
 
 SiteMaker = Callable[..., Site]

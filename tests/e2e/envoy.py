@@ -69,6 +69,7 @@ class Envoy:
         self.release = release
         self.folder = folder
         self.listeners: dict[str, Dict] = {}
+        self.tests = 0  # that have used it, when it is shared
         self.log_path = folder / "envoy.log"
         self.stdout_path = folder / "stdout"
         self._clusters = clusters or []
