@@ -276,8 +276,10 @@ CLASSES = [
     ("TwoMetrics", "TwoMetrics: two metrics are named hits"),
     (
         "OwnInstance",
-        "instance: not allowed, got 5; expected 1 to 128 letters, digits, underscores, dots or"
-        " dashes",
+        (
+            "instance: not allowed, got 5; expected 1 to 128 letters, digits, underscores, dots or"
+            " dashes"
+        ),
     ),
     ("Async", "Async.on_request_headers: a hook is a plain method, not async and without yield"),
 ]
@@ -294,8 +296,10 @@ def test_a_misspelt_hook(filters: str, caplog: pytest.LogCaptureFixture) -> None
     """A method that nearly has a hook's name is never called: the log says so."""
     load(f"{filters}:Misspelt")
     assert [
-        f"{filters}:Misspelt: Misspelt.on_request_header is no hook and is never called;"
-        " did you mean on_request_headers?"
+        (
+            f"{filters}:Misspelt: Misspelt.on_request_header is no hook and is never called;"
+            " did you mean on_request_headers?"
+        )
     ] == caplog.messages
 
 
