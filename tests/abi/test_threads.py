@@ -201,7 +201,7 @@ def test_woken_from_threads_while_it_ends(start_tsan: StartHost) -> None:
     assert config.accepted, config.events
     for number in range(60):
         stream: Stream = config.stream(worker=number % 4)
-        assert stream.request_headers() in (0, 4)
+        assert stream.request_headers() in (0, 1)
         stream.finish()
     assert 60 == len(config.entries())
     assert 0 == host.idle()["schedulers"]
