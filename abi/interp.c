@@ -96,13 +96,13 @@ static bool site_folder(char *folder) {
 }
 
 /* The interpreter whose environment we were installed into: PREFIX/lib/pythonX.Y/site-packages
- * says PREFIX. Else the one that we were built for. Python reads from it where its library and the
+ * says PREFIX and which Python of it. Else the one that we were built for. Python reads from it where its library and the
  * packages beside us are, so nothing has to be activated. */
 static const char *find_interpreter(const char *folder) {
   static char path[PATH_MAX + 16];
   snprintf(path, sizeof path, "%s", folder);
   if (cut(path, 3)) {
-    strcat(path, "/bin/python3");
+    snprintf(path + strlen(path), 16, "/bin/python%d.%d", PY_MAJOR_VERSION, PY_MINOR_VERSION);
     if (access(path, X_OK) == 0) {
       return path;
     }
@@ -127,7 +127,7 @@ static PyStatus initialize(const char *interpreter) {
   return status;
 }
 
-/* Tells Python where the package lies, for installations that no site folder covers. */
+/* Tells Python where the package lies, for installations that no site folder covers. With the GIL. */
 static bool publish(const char *folder) {
   PyObject *text = PyUnicode_DecodeFSDefault(folder);
   bool done = text != NULL && PySys_SetObject("_envoy_pyfilter_site", text) == 0;
@@ -147,11 +147,14 @@ static bool start_python(void) {
       refuse(status.err_msg != NULL ? status.err_msg : "envoy_pyfilter: Python did not start");
       return false;
     }
-    bool published = publish(folder);
     PyEval_SaveThread();
-    if (!published) {
-      return false;
-    }
+  }
+  PyGILState_STATE state = PyGILState_Ensure(); /* another module may have started Python */
+  bool published = publish(folder);
+  PyGILState_Release(state);
+  if (!published) {
+    refuse("envoy_pyfilter: Python does not take the folder of the package");
+    return false;
   }
   if (pyfilter_attach_python() != 0) {
     refuse("envoy_pyfilter: the package did not load; Python's traceback is on stderr");

@@ -104,7 +104,7 @@ def filter_class(filter_name: str) -> type[Filter]:
     """
     if not filter_name:
         raise problem("", "no name; expected a registered name or module:Class")
-    if filter_name in _BUILT_IN:
+    if filter_name in _BUILT_IN:  # first, so that no other package can take the name
         return _BUILT_IN[filter_name]
     reference = filter_name
     if _is_registered(filter_name):

@@ -17,6 +17,7 @@ C keeps only addresses; ``_live`` keeps the objects behind them.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import TYPE_CHECKING, cast
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from envoy_pyfilter._abi import CData
+    from envoy_pyfilter.filter import Filter
 
 log = logging.getLogger("envoy_pyfilter")
 
@@ -62,20 +64,19 @@ def pyfilter_config_new(
     """Load a filter config into *out*; a bad one is refused with its reason in Envoy's log."""
     filter_name = copied(name, name_length).decode("utf-8", "replace")
     try:
-        loaded = configs.load(out, filter_name, copied(config, config_length))
+        out.python = _keep(configs.load(out, filter_name, copied(config, config_length)))
     except ConfigError as error:
         log.error("%s", error)  # noqa: TRY400 (the message is complete; a traceback is noise)
         return False
-    out.python = _keep(loaded)
     return True
 
 
 @ffi.def_extern(onerror=_seam_failed)
 def pyfilter_config_destroy(config: CData) -> None:
     """Tell the filter that its config ended."""
-    loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
+    ended = cast("Filter", ffi.from_handle(config))
     _live.discard(config)
-    loaded.destroyed()
+    ended._config_destroyed()
 
 
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
@@ -100,10 +101,9 @@ def pyfilter_route_config_destroy(route_config: CData) -> None:
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
 def pyfilter_stream_new(config: CData, stream: CData, envoy: CData, watched: CData) -> CData:
     """Make the Python side of a stream, on its worker."""
-    loaded = cast("configs.LoadedConfig", ffi.from_handle(config))
     host = EnvoyHost(stream, envoy)
     watched[0] = host.watched
-    return _keep(Stream(host, loaded.filter))
+    return _keep(Stream(host, cast("Filter", ffi.from_handle(config))))
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
@@ -187,4 +187,5 @@ def pyfilter_stream_destroy(stream: CData) -> bool:
 
 
 install()
-sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+if isinstance(sys.stdout, io.TextIOWrapper):  # None where Envoy was started without one
+    sys.stdout.reconfigure(line_buffering=True)

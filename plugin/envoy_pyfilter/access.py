@@ -17,7 +17,7 @@ import msgspec
 from . import attributes, fields, formats
 from ._imports import load_class
 from ._patterns import compiled
-from ._problems import joined, problem, suggestion
+from ._problems import joined, one_of, problem, suggestion
 from .errors import ConfigError
 from .fields import ENTRY_FIELDS
 from .filter import Config, Filter
@@ -25,7 +25,7 @@ from .plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
 from .sinks import check_sink_class, make_sink
 
 SECRET: Final = ("authorization", "cookie", "proxy-authorization", "set-cookie")
-"""Headers whose values nobody wants in a log."""
+"""Headers that are redacted on both sides unless ``reveal`` names them."""
 
 RingBytes = Annotated[int, msgspec.Meta(ge=65536, le=1 << 30)]
 
@@ -35,7 +35,8 @@ class HeaderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     include: list[str] = msgspec.field(default_factory=lambda: ["*"])
     exclude: list[str] = []
-    redact: list[str] = msgspec.field(default_factory=lambda: list(SECRET))
+    redact: list[str] = []
+    reveal: list[str] = []
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,8 +153,19 @@ def _rules(config: HeaderConfig, path: str) -> HeaderRules:
     return HeaderRules(
         include=compiled(f"{path}.include", config.include),
         exclude=compiled(f"{path}.exclude", config.exclude),
-        redact=compiled(f"{path}.redact", config.redact),
+        redact=_redacted(config, path),
     )
+
+
+def _redacted(config: HeaderConfig, path: str) -> tuple[str, ...]:
+    revealed = compiled(f"{path}.reveal", config.reveal)
+    for index, name in enumerate(revealed):
+        if name not in SECRET:
+            raise problem(
+                f"{path}.reveal[{index}]", f"{name} is shown anyway", expected=one_of(SECRET)
+            )
+    more = compiled(f"{path}.redact", config.redact)
+    return tuple(dict.fromkeys([*(name for name in SECRET if name not in revealed), *more]))
 
 
 def _state(key: str, text: str) -> StateSpec:

@@ -47,12 +47,14 @@ def test_default() -> None:
             "request_headers": {
                 "include": ["*"],
                 "exclude": [],
-                "redact": ["authorization", "cookie", "proxy-authorization", "set-cookie"],
+                "redact": [],
+                "reveal": [],
             },
             "response_headers": {
                 "include": ["*"],
                 "exclude": [],
-                "redact": ["authorization", "cookie", "proxy-authorization", "set-cookie"],
+                "redact": [],
+                "reveal": [],
             },
             "trailers": True,
         },

@@ -196,7 +196,11 @@ RULES: dict[str, tuple[b.Dict, dict[str, Any]]] = {
     "exclude wins": ({"include": ["x-*"], "exclude": ["x-one"]}, {"x-two": ["first", "second"]}),
     "redact": (
         {"include": ["x-*", "cookie"], "redact": ["x-t*"]},
-        {"x-one": "1", "x-two": [HIDDEN, HIDDEN], "cookie": "session=secret"},
+        {"x-one": "1", "x-two": [HIDDEN, HIDDEN], "cookie": HIDDEN},
+    ),
+    "reveal": (
+        {"include": ["cookie", "authorization"], "reveal": ["cookie"]},
+        {"cookie": "session=secret", "authorization": HIDDEN},
     ),
     "none": ({"include": []}, {}),
 }
@@ -228,7 +232,7 @@ def test_which_response_headers(site: SiteMaker, protocol: str) -> None:
     assert HIDDEN == entry["response_headers"]["set-cookie"]
     assert "3" == entry["response_headers"]["x-three"]
 
-    chosen = site(access={"log": {"response_headers": {"include": ["x-*"], "redact": []}}})
+    chosen = site(access={"log": {"response_headers": {"include": ["x-*"]}}})
     chosen.fetch(protocol, answer=Answer(headers=ANSWER_HEADERS))
     (entry,) = chosen.responses(1)
     assert "3" == entry["response_headers"]["x-three"]

@@ -86,7 +86,12 @@ def test_everything_set(tmp_path: Path) -> None:
             "request": False,
             "response_at": "end_of_stream",
             "fields": ["path", "kind", "method"],
-            "request_headers": {"include": ["X-*"], "exclude": ["x-b"], "redact": []},
+            "request_headers": {
+                "include": ["X-*"],
+                "exclude": ["x-b"],
+                "redact": ["X-Key*"],
+                "reveal": ["Cookie"],
+            },
             "response_headers": {"include": []},
             "trailers": False,
         },
@@ -98,7 +103,11 @@ def test_everything_set(tmp_path: Path) -> None:
         log_request=False,
         at_end_of_stream=True,
         fields=("kind", "method", "path"),
-        request_headers=HeaderRules(include=("x-*",), exclude=("x-b",), redact=()),
+        request_headers=HeaderRules(
+            include=("x-*",),
+            exclude=("x-b",),
+            redact=("authorization", "proxy-authorization", "set-cookie", "x-key*"),
+        ),
         response_headers=HeaderRules(include=(), exclude=(), redact=SECRET),
         trailers=False,
         state=(
@@ -141,6 +150,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "log.fields[0]: upstream.local_address is an attribute of Envoy that no field holds",
     ),
     ({"log": {"fields": ["path", "kind", "path"]}}, "log.fields[2]: path is there twice"),
+    (
+        {"log": {"request_headers": {"reveal": ["cookie", "x-key"]}}},
+        "log.request_headers.reveal[1]: x-key is shown anyway;"
+        " expected authorization, cookie, proxy-authorization or set-cookie",
+    ),
     (
         {"log": {"response_headers": {"redact": ["a", "x-[ab"]}}},
         (

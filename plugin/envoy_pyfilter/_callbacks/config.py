@@ -7,9 +7,8 @@ Envoy takes definitions of metrics only while the config loads, on the main thre
 
 from __future__ import annotations
 
-import logging
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from envoy_pyfilter import _config
 from envoy_pyfilter._abi import ffi, lib
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from envoy_pyfilter.filter import Filter
     from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
     from envoy_pyfilter.sinks import Sink
-
-log = logging.getLogger("envoy_pyfilter")
 
 _DEFINE = {
     "counter": lib.envoy_dynamic_module_callback_http_filter_config_define_counter,
@@ -52,20 +49,7 @@ _OPS = {
 }
 
 
-class LoadedConfig(NamedTuple):
-    """What lives as long as Envoy keeps a filter config."""
-
-    filter: Filter
-
-    def destroyed(self) -> None:
-        """Tell the filter; its sinks end by themselves once C has let go of them."""
-        try:
-            self.filter.on_config_destroy()
-        except BaseException:  # SystemExit included: user code never ends Envoy
-            log.exception("on_config_destroy of %s raised", type(self.filter).__qualname__)
-
-
-def load(out: CData, filter_name: str, config: bytes) -> LoadedConfig:
+def load(out: CData, filter_name: str, config: bytes) -> Filter:
     """Load *config* and fill C's ``pyfilter_config``; raise ConfigError and leave nothing."""
     validating = bool(lib.envoy_dynamic_module_callback_is_validation_mode())
     loaded = _config.load(filter_name, config, validating=validating)
@@ -80,7 +64,7 @@ def load(out: CData, filter_name: str, config: bytes) -> LoadedConfig:
     out.wants = hooks_wanted(type(loaded.filter))
     if loaded.plan is not None:
         _load_plan(out, prefix, loaded.plan)
-    return LoadedConfig(loaded.filter)
+    return loaded.filter
 
 
 def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:

@@ -45,27 +45,20 @@ _HOOK_NAMES: dict[str, CData] = {}
 
 
 class EnvoyScheduler:
-    """A ``Scheduler``; Envoy makes a late commit a no-op, the lock orders commit and delete."""
+    """A ``Scheduler``. Its mailbox orders ``commit`` and ``delete``; Envoy drops a late commit."""
 
-    __slots__ = ("_handle", "_lock")
+    __slots__ = ("_handle",)
 
     def __init__(self, envoy: CData) -> None:
         self._handle = lib.envoy_dynamic_module_callback_http_filter_scheduler_new(envoy)
-        self._lock = threading.Lock()
 
     def commit(self, event_id: int) -> None:
-        """Wake the stream; raise StreamGone after ``delete``."""
-        with self._lock:
-            if self._handle is None:
-                raise StreamGone("the stream has ended")
-            lib.envoy_dynamic_module_callback_http_filter_scheduler_commit(self._handle, event_id)
+        """Wake the stream."""
+        lib.envoy_dynamic_module_callback_http_filter_scheduler_commit(self._handle, event_id)
 
     def delete(self) -> None:
-        """Give the handle back, once."""
-        with self._lock:
-            if self._handle is not None:
-                lib.envoy_dynamic_module_callback_http_filter_scheduler_delete(self._handle)
-                self._handle = None
+        """Give the handle back."""
+        lib.envoy_dynamic_module_callback_http_filter_scheduler_delete(self._handle)
 
 
 class EnvoyHost:
