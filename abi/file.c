@@ -9,19 +9,16 @@
 #include "file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "host.h"
 
 enum {
   BATCH = 64,          /* pieces in one write */
-  ROUNDS = 16,         /* writes before other files get their turn */
+  TURN = 1 << 20,      /* bytes before other files get theirs */
   SHORTEST_PAUSE = 10, /* ms */
   LONGEST_PAUSE = 1000,
   STALLED_MS = 1000, /* no room for so long is trouble */
@@ -37,13 +34,6 @@ file *file_new(const char *path, int event) {
   f->fd = -1;
   f->out.bell.event = event;
   return f;
-}
-
-static void file_close(file *f) {
-  if (f->fd >= 0) {
-    close(f->fd);
-    f->fd = -1;
-  }
 }
 
 void file_free(file *f) {
@@ -95,46 +85,15 @@ static void back_off(file *f) {
   f->retry_at = now_ms() + f->pause;
 }
 
-/* Envoy's own stdout or stderr. Its flags belong to everyone who has it, so a stream is opened anew
- * to be non-blocking; a plain file shares its position, so that nobody writes over the other. */
-static int open_standard(file *f) {
-  struct stat status;
-  if (fstat(f->standard, &status) < 0) {
-    return -1;
-  }
-  f->way = S_ISSOCK(status.st_mode) ? WAY_SEND : WAY_WRITE;
-  if (S_ISSOCK(status.st_mode) || S_ISREG(status.st_mode)) {
-    return fcntl(f->standard, F_DUPFD_CLOEXEC, 0);
-  }
-  int fd = open(f->standard == 1 ? "/proc/self/fd/1" : "/proc/self/fd/2",
-                O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-  if (fd >= 0 || errno == ENXIO) { /* ENXIO: a pipe that nobody reads */
-    return fd;
-  }
-  f->way = WAY_SHARED;
-  return fcntl(f->standard, F_DUPFD_CLOEXEC, 0);
-}
-
-static int open_path(file *f) {
-  f->way = WAY_WRITE;
-  return open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
-}
-
 /* Opens, or says why not and when to try again. */
-static bool file_open(file *f) {
-  struct stat status;
-  f->fd = f->standard ? open_standard(f) : open_path(f);
-  if (f->fd >= 0 && fstat(f->fd, &status) == 0) {
-    f->device = status.st_dev;
-    f->inode = status.st_ino;
+static bool open_or_say(file *f) {
+  if (file_open(f)) {
     return true;
   }
-  int error = errno;
-  file_close(f);
-  if (error == ENXIO) {
+  if (errno == ENXIO) {
     trouble(f, "nobody reads it", 0);
   } else {
-    trouble(f, "cannot be opened", error);
+    trouble(f, "cannot be opened", errno);
   }
   back_off(f);
   return false;
@@ -142,21 +101,9 @@ static bool file_open(file *f) {
 
 void file_prepare(file *f) {
   if (f->fd < 0 && !f->troubled) {
-    file_open(f);
+    open_or_say(f);
     f->retry_at = 0;
   }
-}
-
-/* Whether the path names another file now, or none: log rotation moved ours away. */
-static bool file_moved(const file *f) {
-  struct stat status;
-  if (f->standard) {
-    return false;
-  }
-  if (stat(f->path, &status) < 0) {
-    return errno == ENOENT;
-  }
-  return status.st_dev != f->device || status.st_ino != f->inode;
 }
 
 /* Gives the rest of a begun line up: what its start was written to is gone. */
@@ -168,45 +115,64 @@ static void abandon_line(file *f) {
   }
 }
 
-/* Collects what waits, a begun line first. */
+/* Adds what waits in one ring. */
+static int add_ring(ring *r, struct iovec *pieces, ring **owners, int count) {
+  owners[count] = owners[count + 1] = r;
+  return count + ring_peek(r, pieces + count);
+}
+
+/* Collects what waits, a begun line first. The rings take turns in being next. */
 static int gather(file *f, struct iovec *pieces, ring **owners) {
-  int count = 0;
-  if (f->torn != NULL) {
-    count = ring_peek(f->torn, pieces);
-    owners[0] = owners[1] = f->torn;
-  }
+  int count = f->torn != NULL ? add_ring(f->torn, pieces, owners, 0) : 0;
+  f->turn++;
   for (sink *s = atomic_load(&f->sinks); s != NULL; s = s->next) {
     unsigned end = atomic_load(&s->rings_end);
-    for (unsigned slot = 0; slot < end && count + 2 <= BATCH; slot++) {
-      ring *r = sink_ring(s, slot);
+    for (unsigned i = 0; i < end && count + 2 <= BATCH; i++) {
+      ring *r = sink_ring(s, (f->turn + i) % end);
       if (r != NULL && r != f->torn) {
-        int more = ring_peek(r, pieces + count);
-        owners[count] = owners[count + 1] = r;
-        count += more;
+        count = add_ring(r, pieces, owners, count);
       }
     }
   }
   return count;
 }
 
+/* Cuts the pieces to whole lines of at most PIPE_BUF bytes: a pipe takes these in one piece or not
+ * at all, so that what others write to it (Envoy itself, to stdout) cannot get into our lines. A
+ * line that is longer cannot be saved. Returns how many pieces are left. */
+static int whole_lines(struct iovec *pieces, int count) {
+  size_t room = PIPE_BUF;
+  int used = 0;
+  for (; used < count && room > 0; used++) {
+    pieces[used].iov_len = pieces[used].iov_len < room ? pieces[used].iov_len : room;
+    room -= pieces[used].iov_len;
+  }
+  for (int i = used - 1; i >= 0; i--) {
+    const char *start = pieces[i].iov_base;
+    const char *end = memrchr(start, '\n', pieces[i].iov_len);
+    if (end != NULL) {
+      pieces[i].iov_len = (size_t)(end - start) + 1;
+      return i + 1;
+    }
+  }
+  return used;
+}
+
 /* Writes some of it. -1 and errno: nothing. */
 static ssize_t put(file *f, struct iovec *pieces, int count) {
-  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
   struct pollfd room = {f->fd, POLLOUT, 0};
-  switch (f->way) {
-  case WAY_WRITE:
-    return writev(f->fd, pieces, count);
-  case WAY_SEND:
-    return sendmsg(f->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  case WAY_SHARED:
-    break;
+  if (f->stream) {
+    count = whole_lines(pieces, count);
   }
-  if (poll(&room, 1, 0) == 0) {
+  if (f->way == WAY_SEND) {
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    return sendmsg(f->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  if (f->way == WAY_SHARED && poll(&room, 1, 0) == 0) {
     errno = EAGAIN;
     return -1;
   }
-  size_t length = pieces[0].iov_len;
-  return write(f->fd, pieces[0].iov_base, length < PIPE_BUF ? length : PIPE_BUF);
+  return writev(f->fd, pieces, count);
 }
 
 /* Takes what was written out of the rings, and remembers where it stopped. */
@@ -256,48 +222,50 @@ static bool ready(file *f) {
   if (f->fd >= 0 && f->torn == NULL && file_moved(f)) {
     file_close(f);
   }
-  return f->fd >= 0 || file_open(f);
+  return f->fd >= 0 || open_or_say(f);
 }
 
-/* One write. Returns whether to go on. */
-static bool flush_once(file *f, bool *progress) {
+/* One write. Returns the bytes that are gone, 0 when it is no use to go on. */
+static size_t flush_once(file *f) {
   struct iovec pieces[BATCH];
   ring *owners[BATCH];
   int count = gather(f, pieces, owners);
   if (count == 0) {
-    return false;
+    return 0;
   }
-  ssize_t written = put(f, pieces, count);
-  if (written > 0) {
-    took(f, pieces, owners, (size_t)written);
-    f->told_room = false;
-    f->full_since = f->pause = 0;
-    *progress = true;
-    return true;
-  }
-  if (written == 0 || errno != EINTR) {
+  ssize_t written;
+  do {
+    written = put(f, pieces, count);
+  } while (written < 0 && errno == EINTR);
+  if (written <= 0) {
     failed(f, written == 0 ? ENOSPC : errno);
-    return false;
+    return 0;
   }
-  return true;
+  took(f, pieces, owners, (size_t)written);
+  f->told_room = false;
+  f->full_since = f->pause = 0;
+  return (size_t)written;
 }
 
-bool file_flush(file *f) {
-  bool progress = false;
+file_progress file_flush(file *f) {
   uint64_t now = now_ms();
+  size_t total = 0;
+  size_t written;
   if (f->full_since != 0 && now - f->full_since >= STALLED_MS) {
     trouble(f, "its reader does not keep up", 0);
   }
   if (f->full || f->retry_at > now || !file_has_bytes(f) || !ready(f)) {
-    return false;
+    return FILE_IDLE;
   }
   f->retry_at = 0;
-  for (int round = 0; round < ROUNDS && flush_once(f, &progress); round++) {
-  }
-  if (progress && !file_has_bytes(f)) {
+  do {
+    written = flush_once(f);
+    total += written;
+  } while (written > 0 && total < TURN);
+  if (total > 0 && !file_has_bytes(f)) {
     trouble_is_over(f);
   }
-  return progress;
+  return total >= TURN ? FILE_MORE : total > 0 ? FILE_WROTE : FILE_IDLE;
 }
 
 int64_t file_patience(const file *f, uint64_t now) {

@@ -32,8 +32,8 @@ static bool owns(sink *s, const ring *r) {
   return false;
 }
 
-/* Logs what is lost with a sink that is given up, and frees it. A line that another sink of the file
- * has begun stays begun. */
+/* Logs what is lost with a sink that is given up, and frees it. A line that another sink of the
+ * file has begun stays begun. */
 static void end_sink(file *f, sink *s) {
   size_t lost = sink_count_lines(s);
   if (lost > 0) {
@@ -156,10 +156,10 @@ static int time_until_due(uint64_t next_deadline) {
   return (int)least;
 }
 
-/* After work: a nap, awake. Without: sleep. */
-static void rest(bool worked, uint64_t next_deadline) {
-  if (worked) {
-    wait_for_something(NAP_MS);
+/* After work: a nap, awake. Without: sleep. With more work waiting: no rest. */
+static void rest(file_progress most, uint64_t next_deadline) {
+  if (most != FILE_IDLE) {
+    wait_for_something(most == FILE_MORE ? 0 : NAP_MS);
     return;
   }
   int timeout = time_until_due(next_deadline);
@@ -187,12 +187,13 @@ static bool tidy_up(uint64_t *next_deadline) {
 static void *flush(void *nothing) {
   uint64_t next_deadline;
   while (tidy_up(&next_deadline)) {
-    bool worked = false;
+    file_progress most = FILE_IDLE;
     for (file *f = atomic_load(&files); f != NULL; f = f->next) {
       file_prepare(f);
-      worked = file_flush(f) || worked;
+      file_progress progress = file_flush(f);
+      most = progress > most ? progress : most;
     }
-    rest(worked, next_deadline);
+    rest(most, next_deadline);
   }
   return nothing;
 }
