@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .clients import CLIENTS, Http1, Http2
 from .messages import Request
+from .waiting import until
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -167,6 +168,11 @@ class Steady:
         self._stop.set()
         for thread in self._threads:
             thread.join(20)
+
+    def wait_for_more(self) -> None:
+        """Wait until another request has been answered."""
+        count = len(self.answered)
+        until(lambda: len(self.answered) > count, "another answer")
 
     def _names(self, client: int) -> Iterator[str]:
         number = 0

@@ -367,21 +367,11 @@ def _downstream(fake: FakeStream) -> tuple[int, Pairs, bytes, Pairs]:
 def real(scenario: Scenario, site: SiteMaker, protocol: str) -> Outcome:
     """Run the scenario on a real Envoy."""
     name = class_name("Scripted", scenario.hooks)
-    here = site(
-        scenario.hooks,
-        config=scenario.config,
-        before=[b.set_metadata("theirs", scenario.metadata)] if scenario.metadata else None,
-        routes=[
-            b.route(
-                metadata={"filter_metadata": {"e2e": {"of": "route"}}},
-                **(
-                    {"typed_per_filter_config": b.py_route(name, scenario.route)}
-                    if scenario.route
-                    else {}
-                ),
-            )
-        ],
-    )
+    route = b.route(metadata={"filter_metadata": {"e2e": {"of": "route"}}})
+    if scenario.route:
+        route["typed_per_filter_config"] = b.py_route(name, scenario.route)
+    before = [b.set_metadata("theirs", scenario.metadata)] if scenario.metadata else None
+    here = site(scenario.hooks, config=scenario.config, before=before, routes=[route])
     path = here.upstream.serve(scenario.answer)
     asked = scenario.request
     request = Request(

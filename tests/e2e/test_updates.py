@@ -73,9 +73,8 @@ def replace(site: Site, times: int) -> None:
 
     with Steady(lambda: site.port, clients=2) as load:
         for _ in range(times):
-            count = len(load.answered)
             generations.offer()
-            until(lambda count=count: len(load.answered) > count, "an answer from the new config")
+            load.wait_for_more()
     site.fetch(headers=[(b"x-request-id", b"last")])
     assert before == settled(envoy)
 
