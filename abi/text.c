@@ -80,13 +80,32 @@ static inline bool put_block(char *out, const unsigned char *in) {
   return true;
 }
 
+/* Whether one of eight bytes is special. */
+static inline bool any_special_of_eight(uint64_t word) {
+  return any_special((const uint64_t[2]){word, word});
+}
+
+/* Copies 1 to 3 bytes, unless one is special. */
+static inline bool put_few(char *out, const unsigned char *in, size_t length) {
+  unsigned char middle = in[length / 2];
+  unsigned char last = in[length - 1];
+  uint64_t three = (uint64_t)in[0] << 16 | (uint64_t)middle << 8 | last;
+  if (any_special_of_eight(three | UINT64_C(0x6161616161000000))) { /* 'a' is not special */
+    return false;
+  }
+  out[0] = (char)in[0];
+  out[length / 2] = (char)middle;
+  out[length - 1] = (char)last;
+  return true;
+}
+
 /* Copies 1 to 16 bytes, unless one is special: from both ends, so that no byte is left for a loop;
  * the middle may be copied twice. */
 static inline bool put_short(char *out, const unsigned char *in, size_t length) {
-  uint64_t bytes[2];
+  const char *start = (const char *)in;
+  const char *end = start + length;
   if (length >= 8) {
-    memcpy(&bytes[0], in, 8);
-    memcpy(&bytes[1], in + length - 8, 8);
+    uint64_t bytes[2] = {load64(start), load64(end - 8)};
     if (any_special(bytes)) {
       return false;
     }
@@ -94,27 +113,16 @@ static inline bool put_short(char *out, const unsigned char *in, size_t length) 
     memcpy(out + length - 8, &bytes[1], 8);
     return true;
   }
-  uint32_t halves[2] = {0};
   if (length >= 4) {
-    memcpy(&halves[0], in, 4);
-    memcpy(&halves[1], in + length - 4, 4);
-  } else {
-    halves[0] = halves[1] = (uint32_t)in[0] << 24 | (uint32_t)in[0] << 16 |
-                            (uint32_t)in[length / 2] << 8 | in[length - 1];
-  }
-  bytes[0] = bytes[1] = (uint64_t)halves[0] << 32 | halves[1];
-  if (any_special(bytes)) {
-    return false;
-  }
-  if (length >= 4) {
+    uint32_t halves[2] = {load32(start), load32(end - 4)};
+    if (any_special_of_eight((uint64_t)halves[0] << 32 | halves[1])) {
+      return false;
+    }
     memcpy(out, &halves[0], 4);
     memcpy(out + length - 4, &halves[1], 4);
-  } else {
-    out[0] = (char)in[0];
-    out[length / 2] = (char)in[length / 2];
-    out[length - 1] = (char)in[length - 1];
+    return true;
   }
-  return true;
+  return put_few(out, in, length);
 }
 
 /* The length of the UTF-8 character at in, 0 when it is none; then *bad is how many bytes stand for
