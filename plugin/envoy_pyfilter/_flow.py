@@ -130,6 +130,7 @@ class Flow:
         "_let_through",
         "_mailbox",
         "_maps",
+        "_noticing",
         "_paused",
         "_replaying",
         "_resumed",
@@ -142,6 +143,7 @@ class Flow:
         self._host = host
         self._filter = filter
         self._depth = 0  # hooks on the stack
+        self._noticing = 0  # hooks on the stack that decide nothing
         self._inside = 0  # sides whose hook is on the stack
         self._paused = 0  # sides that wait for resume
         self._buffering = 0  # sides whose body is collected
@@ -185,6 +187,7 @@ class Flow:
 
     def _local_reply(self, status: int, details: bytes, reset_imminent: bool) -> int:
         self._answering = True
+        self._routable = False
         reply = LocalReply(
             status=status, details=details.decode("latin-1"), reset_imminent=reset_imminent
         )
@@ -194,6 +197,7 @@ class Flow:
 
     def _stream_complete(self) -> None:
         self._complete = True
+        self._routable = False
         self._notify("on_stream_complete", self._filter.on_stream_complete)
 
     def _above_high_watermark(self) -> None:
@@ -243,10 +247,16 @@ class Flow:
             self._leave(outer)
 
     def _notify(self, name: str, hook: Callable[..., object], *event: object) -> bool:
-        """Run a hook that decides nothing; false when the stream has failed."""
+        """
+        Run a hook that decides nothing; false when the stream has failed.
+
+        Envoy is amid something then, writing or answering, and would not survive that we answer,
+        reset or resume. What a filter asks for meanwhile happens after that, or is refused.
+        """
         if self._failed:
             return False
         outer = self._enter(0)
+        self._noticing += 1
         try:
             result = hook(self, *event)
             if result is not None and result is not PASS:
@@ -254,6 +264,7 @@ class Flow:
         except BaseException as error:
             self._note_failure(name, error)
         finally:
+            self._noticing -= 1
             self._leave(outer)
         return not self._failed
 
@@ -331,6 +342,10 @@ class Flow:
         self._buffering &= ~side
         return 0
 
+    def _hold_nothing(self) -> None:
+        self._paused = self._buffering = self._waiting = 0
+        self._routable = False
+
     def _check_routable(self) -> None:
         self._check_here()
         if not self._routable:
@@ -399,7 +414,7 @@ class Flow:
     def _let_go(self, side: int) -> None:
         """Let go of what the filter held; *side* goes on by the hook's status."""
         held = (self._paused | self._buffering) & ~(side | self._inside)
-        self._paused = self._buffering = self._waiting = 0
+        self._hold_nothing()
         if self._complete or self._let_through:
             return
         try:
@@ -415,7 +430,7 @@ class Flow:
     def _answer(self, reply: Reply) -> None:
         self._check_unanswered()
         self._answered = _ANSWERED
-        self._paused = self._buffering = self._waiting = 0
+        self._hold_nothing()
         headers, body = header_pairs(reply.headers), _body_of(reply)
         if self._is_grpc():
             headers, body = [*headers, *grpc_headers(reply)], b""
@@ -434,7 +449,7 @@ class Flow:
             raise RuntimeError("a response is here already: only reply() or reset() can end it")
         pairs = [(b":status", b"%d" % status), *header_pairs(headers)]
         self._answered = _ANSWERED if end_of_stream else _STREAMING
-        self._paused = self._buffering = self._waiting = 0
+        self._hold_nothing()
         self._host.reply_headers(pairs, end_of_stream=end_of_stream)
         self._forget()
 
@@ -442,8 +457,9 @@ class Flow:
         self._check_here()
         if self._answered != _STREAMING:
             self._check_unanswered()
+        self._check_not_noticing()
         self._answered = _ANSWERED
-        self._paused = self._buffering = self._waiting = 0
+        self._hold_nothing()
         self._host.reset(reason, _details(details))
         self._forget()
 
@@ -457,6 +473,11 @@ class Flow:
             raise RuntimeError("the stream is complete: nobody is left to answer")
         if self._answered:
             raise RuntimeError("the stream has been answered already")
+        self._check_not_noticing()
+
+    def _check_not_noticing(self) -> None:
+        if self._noticing:
+            raise RuntimeError("not in this hook: leave it to stream.run_on_worker")
 
     def _is_grpc(self) -> bool:
         types = self._host.header_values(HeaderMap.REQUEST_HEADERS, b"content-type")
@@ -467,9 +488,9 @@ class Flow:
     def _resume(self, side: int) -> None:
         if self._gone:
             raise StreamGone("the stream has ended")
-        if self._host.on_worker():
+        if self._host.on_worker() and not self._noticing:
             self._resume_here(side, cast("Stream", self))
-        else:
+        elif not self._complete:
             self._post(Task(partial(self._resume_here, side), of_user=False))
 
     def _resume_here(self, side: int, _stream: Stream) -> None:

@@ -143,11 +143,12 @@ class Stream(Flow):
         """
         Answer the client now, as a hook does that returns the reply (ABI: ``http_send_response``).
 
-        From another thread it does so as soon as the worker gets to it; a stream that has been
-        answered by then is left alone. On the worker a second answer raises ``RuntimeError``.
+        From another thread, and in a watermark or local-reply hook, it does so as soon as the
+        worker gets to it; a stream that has been answered by then is left alone. Otherwise a second
+        answer raises ``RuntimeError``.
         Up to Envoy 1.39 the stream may be gone when this returns.
         """
-        if not self._gone and not self._host.on_worker():
+        if not self._gone and self._must_post():
             self._post(Task(partial(self._answer_late, reply), of_user=False))
         else:
             self._answer(reply)
@@ -284,7 +285,14 @@ class Stream(Flow):
             body = self._body[side] = Body(self._host, self, request=side == REQUEST)
         return body
 
+    def _must_post(self) -> bool:
+        """Whether a reply has to wait for its turn on the worker."""
+        if not self._host.on_worker():
+            return True
+        return bool(self._noticing) and not (self._answered or self._complete)
+
     def _check_streaming(self) -> None:
         self._check_here()
+        self._check_not_noticing()
         if self._answered != _STREAMING:
             raise RuntimeError("no answer in pieces is under way: call start_response first")

@@ -338,6 +338,64 @@ def test_resume_of_a_failed_stream_denies() -> None:
     assert (500, None) == (fake.downstream.status, fake.upstream.headers)
 
 
+EVENTS: list[tuple[str, Callable[[Stream], object]]] = [
+    ("on_downstream_above_high_watermark", Stream._above_high_watermark),
+    ("on_downstream_below_low_watermark", Stream._below_low_watermark),
+    ("on_local_reply", lambda s: s._local_reply(503, b"", False)),
+]
+
+
+@pytest.mark.parametrize(("hook", "enter"), EVENTS)
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda s: s.resume_request(), "resume_request"),
+        (lambda s: s.reply(Reply(403)), "reply"),
+        (lambda s: s.run_on_worker(lambda w: w.reset()), "reset 0 "),
+    ],
+)
+def test_asked_for_while_envoy_is_amid_something(
+    hook: str,
+    enter: Callable[[Stream], object],
+    call: Callable[[Stream], object],
+    told: str,
+) -> None:
+    """Within a hook that decides nothing Envoy is told nothing, but right after it."""
+    hooks = {hook: lambda stream, *_: call(stream)}
+    host, stream = stream_with(on_request_headers=returns(PAUSE), **hooks)
+    stream._request_headers(False)
+    enter(stream)
+    assert ([], []) == (host.calls, host.failed_hooks)
+    stream._scheduled(host.events.get_nowait())
+    assert [told] == host.calls
+
+
+@pytest.mark.parametrize(("hook", "enter"), EVENTS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.reset(),
+        lambda s: s.start_response(200),
+        lambda s: s.send_response_data(b"x"),
+        lambda s: s.send_response_trailers({}),
+    ],
+)
+def test_refused_while_envoy_is_amid_something(
+    hook: str, enter: Callable[[Stream], object], call: Callable[[Stream], object]
+) -> None:
+    """What cannot wait is refused there."""
+    problems: list[str] = []
+
+    def refused(stream: Stream, *_: object) -> None:
+        with pytest.raises(RuntimeError) as problem:
+            call(stream)
+        problems.append(str(problem.value))
+
+    host, stream = stream_with(**{hook: refused})
+    enter(stream)
+    assert (["not in this hook: leave it to stream.run_on_worker"], []) == (problems, host.calls)
+
+
 def test_many_threads() -> None:
     """No task is lost or run twice, however many threads leave them while hooks run."""
     count, threads = 200, 4
