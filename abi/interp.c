@@ -178,8 +178,8 @@ const char *interp_start(void) {
     return NULL;
   }
   char found[128];
-  snprintf(found, sizeof found, "envoy_pyfilter: Python %.20s in a host like Envoy %s (ABI %s)",
-           Py_GetVersion(), host->release, host->abi_version);
+  snprintf(found, sizeof found, "envoy_pyfilter: Python %.*s in a host like Envoy %s (ABI %s)",
+           (int)strcspn(Py_GetVersion(), " "), Py_GetVersion(), host->release, host->abi_version);
   say(envoy_dynamic_module_type_log_level_Debug, found);
   return host->abi_version;
 }

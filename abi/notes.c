@@ -43,21 +43,37 @@ static bool replaces(const note *added, const note *old) {
   return added->kind == NOTE_NOTE && old->kind == NOTE_NOTE && slice_is(added->key, old->key);
 }
 
-void pyfilter_record_note(pyfilter_stream *s, int kind, const char *key, size_t key_length,
-                          const char *plain, size_t plain_length, const char *json,
-                          size_t json_length) {
-  note *added = note_new(kind, (slice){key, key_length}, (slice){plain, plain_length},
-                         (slice){json, json_length});
-  note **at = &s->record.notes;
+enum { MOST_NOTES = 256 }; /* the list is walked for each new one, on the worker */
+
+/* Puts a note at its place in the list: that of the note it replaces, or the end. */
+static void place(record *r, note *added) {
+  note **at = &r->notes;
   while (*at != NULL && !replaces(added, *at)) {
     at = &(*at)->next;
   }
-  if (*at != NULL) {
+  if (*at == NULL) {
+    r->note_count++;
+  } else {
     note *old = *at;
     added->next = old->next;
     free(old);
   }
   *at = added;
+}
+
+void pyfilter_record_note(pyfilter_stream *s, int kind, const char *key, size_t key_length,
+                          const char *plain, size_t plain_length, const char *json,
+                          size_t json_length) {
+  const plan *p = s->config->plan;
+  if (p == NULL) {
+    return;
+  }
+  if (s->record.note_count >= MOST_NOTES) {
+    host_http.count(s->envoy, p->counters[COUNT_DROPPED_NOTES], 1);
+    return;
+  }
+  place(&s->record, note_new(kind, (slice){key, key_length}, (slice){plain, plain_length},
+                             (slice){json, json_length}));
 }
 
 void record_end(pyfilter_stream *s) {
@@ -67,6 +83,7 @@ void record_end(pyfilter_stream *s) {
     free(n);
   }
   s->record.notes = NULL;
+  s->record.note_count = 0;
   free(s->record.details);
   s->record.details = NULL;
 }

@@ -16,6 +16,7 @@ typedef struct record {
   uint64_t start_unix_ns;  /* wall clock when the stream began */
   uint64_t start_ns;       /* monotonic clock at the same moment */
   struct note *notes;
+  unsigned note_count;
   const char *failed_hook; /* static text, NULL: none failed */
   char *details;           /* of a local reply; kept only where no attribute tells it */
   size_t details_length;

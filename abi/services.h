@@ -56,7 +56,8 @@ enum {
   COUNT_DROPPED_SINK = 5,
   COUNT_SINK_ERRORS = 6,
   COUNT_STATE_CONFLICTS = 7,
-  COUNT_KINDS = 8,
+  COUNT_DROPPED_NOTES = 8,
+  COUNT_KINDS = 9,
 };
 
 plan *pyfilter_plan_new(const char *instance, size_t length, uint32_t flags);
@@ -96,7 +97,8 @@ void pyfilter_sink_done(sink *s);
 /* --- what a Python hook says of its stream --- */
 
 enum { NOTE_NOTE = 0, NOTE_REJECT = 1, NOTE_MISSING = 2 };
-/* text: for state formats; json: the value as JSON text, for entries. */
+/* text: for state formats; json: the value as JSON text, for entries. A stream keeps 256 notes; more
+ * are dropped and counted. */
 void pyfilter_record_note(pyfilter_stream *s, int kind, const char *key, size_t key_length,
                           const char *text, size_t text_length, const char *json,
                           size_t json_length);

@@ -27,6 +27,7 @@ RESERVED: Final = frozenset(
         "dropped_sink",
         "sink_errors",
         "state_conflicts",
+        "dropped_notes",
         "hook_errors",
     }
 )

@@ -11,6 +11,7 @@ from ._host import Host, NoteKind
 from ._text import Text, utf8
 
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Notes:
@@ -18,7 +19,8 @@ class Notes:
     Adds to the record that the record lane keeps of a stream; nothing happens where it keeps none.
 
     Values are whatever JSON can hold; ``bytes`` count as text (UTF-8, replaced where it is not).
-    ``TypeError`` or ``ValueError`` for the rest. State formats see text as it is, and other values
+    ``TypeError`` or ``ValueError`` for the rest. A stream keeps 256 of them; more are dropped and
+    counted in the stat ``dropped_notes``. State formats see text as it is, and other values
     as JSON.
     """
 
@@ -56,7 +58,7 @@ def as_json(value: object) -> bytes:
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_from_bytes
     )
     text = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return text.encode("utf-8", "replace")
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text).encode()
 
 
 def _from_bytes(value: object) -> str:

@@ -9,8 +9,9 @@ Rule 2: what nobody asks for costs nothing: maps, bodies and the rest are made w
 
 from __future__ import annotations
 
+import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import attributes
 from ._flow import _ANSWERED, _STREAMING, REQUEST, RESPONSE, Flow
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .filter import Filter
+
+
+_FLAG: Final = re.compile(rb"[A-Za-z0-9_.-]+")
 
 
 class Stream(Flow):
@@ -248,8 +252,16 @@ class Stream(Flow):
         self._host.clear_route_cluster_cache()
 
     def add_custom_flag(self, flag: Text) -> None:
-        """Add to ``%CUSTOM_FLAGS%`` of access logs (ABI: ``http_add_custom_flag``)."""
-        self._host.add_custom_flag(utf8(flag))
+        """
+        Add to ``%CUSTOM_FLAGS%`` of access logs (ABI: ``http_add_custom_flag``).
+
+        Raises ``ValueError`` unless *flag* is made of letters, digits, ``_``, ``-`` and ``.``: what
+        a log prints as it is must not be able to end its line.
+        """
+        text = utf8(flag)
+        if _FLAG.fullmatch(text) is None:
+            raise ValueError(f"not a response flag: {flag!r}")
+        self._host.add_custom_flag(text)
 
     @property
     def record(self) -> Notes:

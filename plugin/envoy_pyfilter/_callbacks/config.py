@@ -40,6 +40,7 @@ _COUNTERS = (
     ("dropped_sink", lib.COUNT_DROPPED_SINK),
     ("sink_errors", lib.COUNT_SINK_ERRORS),
     ("state_conflicts", lib.COUNT_STATE_CONFLICTS),
+    ("dropped_notes", lib.COUNT_DROPPED_NOTES),
 )
 _OPS = {
     "literal": lib.PART_LITERAL,

@@ -192,21 +192,21 @@ class EnvoyHost:
         return bool(call(self._live(), lent(key), lent(value)))
 
     def metadata(self, source: MetadataSource, namespace: str, key: str) -> MetadataValue | None:
-        """One value of any type: Envoy answers only the question of the right type."""
+        """
+        One value of any type.
+
+        Envoy answers only the question of the right type, and logs an error for each other one, so
+        the type that a key had is asked first the next time.
+        """
         space, name = namespace.encode(), key.encode()
         where = (self._live(), source, lent(space), lent(name))
-        text = buffer_result(lib.envoy_dynamic_module_callback_http_get_metadata_string, *where)
-        if text is not None:
-            return text.decode("utf-8", "replace")
-        number = ffi.new("double *")
-        if lib.envoy_dynamic_module_callback_http_get_metadata_number(*where, number):
-            return float(number[0])
-        flag = ffi.new("bool *")
-        if lib.envoy_dynamic_module_callback_http_get_metadata_bool(*where, flag):
-            return bool(flag[0])
-        size = ffi.new("size_t *")
-        if lib.envoy_dynamic_module_callback_http_get_metadata_list_size(*where, size):
-            return cast("MetadataValue", [_list_item(where, index) for index in range(size[0])])
+        known = _KINDS.get((source, namespace, key), 0)
+        for kind in (known, *(other for other in range(len(_READERS)) if other != known)):
+            value = _READERS[kind](where)
+            if value is not None:
+                if kind != known and len(_KINDS) < _MOST_KINDS:
+                    _KINDS[source, namespace, key] = kind
+                return value
         return None
 
     def metadata_keys(self, source: MetadataSource, namespace: str) -> list[str]:
@@ -343,6 +343,35 @@ _METRIC_CALLS = {
     "gauge_set": lib.envoy_dynamic_module_callback_http_filter_set_gauge,
     "histogram_record": lib.envoy_dynamic_module_callback_http_filter_record_histogram_value,
 }
+
+
+def _text(where: tuple[object, ...]) -> str | None:
+    text = buffer_result(lib.envoy_dynamic_module_callback_http_get_metadata_string, *where)
+    return None if text is None else text.decode("utf-8", "replace")
+
+
+def _number(where: tuple[object, ...]) -> float | None:
+    number = ffi.new("double *")
+    found = lib.envoy_dynamic_module_callback_http_get_metadata_number(*where, number)
+    return float(number[0]) if found else None
+
+
+def _flag(where: tuple[object, ...]) -> bool | None:
+    flag = ffi.new("bool *")
+    found = lib.envoy_dynamic_module_callback_http_get_metadata_bool(*where, flag)
+    return bool(flag[0]) if found else None
+
+
+def _list(where: tuple[object, ...]) -> MetadataValue | None:
+    size = ffi.new("size_t *")
+    if not lib.envoy_dynamic_module_callback_http_get_metadata_list_size(*where, size):
+        return None
+    return cast("MetadataValue", [_list_item(where, index) for index in range(size[0])])
+
+
+_READERS = (_text, _number, _flag, _list)
+_KINDS: dict[tuple[int, str, str], int] = {}  # the reader that found a value under a key last
+_MOST_KINDS = 1000
 
 
 def _mutable(handle: CData) -> CData:
