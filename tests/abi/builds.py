@@ -18,6 +18,7 @@ from pathlib import Path
 from .header import ROOT
 
 STUB = Path(__file__).with_name("stub")
+PARTS = Path(__file__).with_name("parts")
 BUILD = ROOT / "build" / "abi"
 RELEASES = ("1.38", "1.39", "1.40")
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
@@ -145,3 +146,18 @@ def build_stub(sanitize: str, release: str) -> Path:
         *("-rdynamic", "-pthread", "-ldl", "-o", made),
     )
     return made
+
+
+def build_sinks(sanitize: str) -> Path:
+    """Build ``parts/sinks.c``: the sinks and their flusher without Python, and with a clock."""
+    where = folder(sanitize)
+    check_runtime(sanitize)
+    names = ("ring", "sink", "python_sink", "file", "flusher", "text")
+    _run(
+        compiler(),
+        *("-std=gnu11", "-O1", "-g", *WARNINGS, *_sanitizer_flags(sanitize)),
+        *("-D_GNU_SOURCE", "-I", ROOT / "abi", PARTS / "sinks.c"),
+        *(ROOT / "abi" / f"{name}.c" for name in names),
+        *("-Wl,--wrap=now_ms", "-pthread", "-o", where / "sinks"),
+    )
+    return where / "sinks"

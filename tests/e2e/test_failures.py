@@ -185,6 +185,32 @@ def test_raising_at_the_end(site: SiteMaker, spoken: str, hook: str, policy: str
     assert "refused" == traffic.send(failing=False)[0]
 
 
+# Makes every later stream of this filter fail before its first hook, as it does without memory.
+NO_STREAM = """
+    from envoy_pyfilter import _hooks as seam
+    made = kept.setdefault('Stream', seam.Stream)
+    def without_memory(host, filter):
+        if filter is self:
+            raise MemoryError('no memory for a stream')
+        return made(host, filter)
+    seam.Stream = without_memory
+"""
+
+
+@pytest.mark.parametrize("policy", ["deny", "allow"])
+def test_no_stream(site: SiteMaker, spoken: str, policy: str) -> None:
+    """A stream whose Python side cannot be made is settled by the policy, and counted."""
+    here = site({"on_request_headers": NO_STREAM}, config={"on_error": policy})
+    traffic = Traffic(here, spoken)
+    assert ("fine", None) == traffic.send(failing=False)
+    for count in (1, 2):
+        got = traffic.send(failing=True)
+        assert (traffic.refused if policy == "deny" else ("fine", None)) == got
+        here.oracle(1 + count)
+        assert count == here.stat("hook_errors")
+    assert (1 if policy == "deny" else 3) == len(here.upstream.received(traffic.path))
+
+
 ERRORS = {
     "SystemExit": "raise SystemExit('boom ' + self.config.instance)",
     "KeyboardInterrupt": "raise KeyboardInterrupt('boom ' + self.config.instance)",
