@@ -232,10 +232,9 @@ class FakeHost:
         return self.state.get(key)
 
     def set_filter_state(self, key: bytes, value: bytes) -> bool:
-        """Write bytes under *key*."""
+        """Write bytes under *key*; false when there are some."""
         self._check()
-        self.state[key] = value
-        return True
+        return self.state.setdefault(key, value) is value
 
     def metadata(self, source: MetadataSource, namespace: str, key: str) -> MetadataValue | None:
         """One value."""

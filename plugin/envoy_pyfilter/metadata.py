@@ -98,9 +98,13 @@ class FilterState:
         """
         Write a value (ABI: ``http_set_filter_state_bytes``).
 
-        Raises ``LookupError`` when Envoy refuses: the key belongs to something else.
+        A key is written once in a stream: Envoy keeps the first value. Raises ``LookupError`` when
+        it has one, or Envoy refuses for another reason.
         """
-        if not self._host.set_filter_state(utf8(key), utf8(value)):
+        name = utf8(key)
+        if self._host.filter_state(name) is not None:
+            raise LookupError(f"the filter state {key!r} is written already")
+        if not self._host.set_filter_state(name, utf8(value)):
             raise LookupError(f"Envoy refused the filter state {key!r}")
 
     def __getitem__(self, key: Text) -> bytes:

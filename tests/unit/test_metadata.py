@@ -122,8 +122,15 @@ def test_filter_state(fake: FakeStream) -> None:
         state["none"]
 
 
+def test_filter_state_is_written_once(fake: FakeStream) -> None:
+    """The first value stays, as in Envoy, which would log a bug of its own."""
+    with pytest.raises(LookupError, match="the filter state 'key' is written already"):
+        fake.stream.filter_state["key"] = "other"
+    assert b"value" == fake.stream.filter_state["key"]
+
+
 def test_filter_state_refused(monkeypatch: pytest.MonkeyPatch, fake: FakeStream) -> None:
     """When Envoy refuses a key, the filter is told."""
     monkeypatch.setattr(FakeHost, "set_filter_state", lambda *_: False)
-    with pytest.raises(LookupError, match="Envoy refused the filter state 'key'"):
-        fake.stream.filter_state["key"] = "other"
+    with pytest.raises(LookupError, match="Envoy refused the filter state 'new'"):
+        fake.stream.filter_state["new"] = "other"
