@@ -59,7 +59,8 @@ class Mailbox:
             if self._closed:
                 raise StreamGone("the stream has ended")
             self._tasks.append(task)
-            if self._scheduler is not None:
+            # One event brings all tasks, so threads cannot flood the worker with events.
+            if self._scheduler is not None and len(self._tasks) == 1:
                 self._scheduler.commit(0)
 
     def withdraw(self, task: Task) -> bool:

@@ -125,6 +125,16 @@ def set_metadata(namespace: str, value: Dict) -> Dict:
     )
 
 
+def fault(**fields: Any) -> Dict:
+    """Envoy's filter that delays or answers; a fault without a percentage hits every request."""
+    percent = {"percentage": {"numerator": 100}}
+    return typed(
+        "envoy.filters.http.fault",
+        "extensions.filters.http.fault.v3.HTTPFault",
+        **{kind: {**config, **percent} for kind, config in fields.items()},
+    )
+
+
 def router() -> Dict:
     """Envoy's last filter."""
     return typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")

@@ -73,6 +73,7 @@ def envoy(
         clusters = [
             b.cluster("upstream", upstream.port),
             b.cluster("empty", load_assignment={"cluster_name": "empty"}),
+            b.cluster("refused", pipe=folder / "nobody-listens"),
         ]
         farm[release] = Envoy(release, folder, clusters=clusters).start()
     shared = farm[release]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,14 +192,22 @@ class FileSink:
     """A Python sink that appends what it gets to a file; see ``test_sinks``."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        """*config* holds ``path`` and, for the tests of failures, ``fail``."""
+        """
+        *config* holds ``path``.
+
+        For the tests of failures it may hold ``fail``, what to raise, and ``wait_for``, a file
+        without which nothing goes on.
+        """
         self._path = config["path"]
         self._fail = config.get("fail", "")
+        self._wait_for = config.get("wait_for", "")
 
     def write(self, records: list[Record]) -> None:
         """Append the batch: the thread's name and each record as a dict."""
         if self._fail:
             raise RuntimeError(self._fail)
+        while self._wait_for and not Path(self._wait_for).exists():
+            time.sleep(0.01)
         with Path(self._path).open("a") as file:
             batch = [msgspec.to_builtins(record) for record in records]
             file.write(repr((threading.current_thread().name, batch)) + "\n")

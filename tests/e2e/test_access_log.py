@@ -75,6 +75,53 @@ def test_local_replies(site: SiteMaker, protocol: str, case: str) -> None:
     assert told["response_code_details"] == entry["response_code_details"]
 
 
+FLAGS: dict[str, tuple[b.Dict, list[b.Dict]]] = {
+    "UF,URX": (
+        b.route(route={"cluster": "refused", "retry_policy": {"retry_on": "connect-failure"}}),
+        [],
+    ),
+    "FI": (b.route(), [b.fault(abort={"http_status": 418})]),
+    "DI": (b.route(), [b.fault(delay={"fixed_delay": "0.02s"})]),
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_response_flags(site: SiteMaker, protocol: str, flags: str) -> None:
+    """Flags are written as Envoy writes them."""
+    route, filters = FLAGS[flags]
+    here = site(access={}, routes=[route], after=filters)
+    here.fetch(protocol, headers=[(b"x-request-id", b"r")])
+    (told,) = here.oracle()
+    (entry,) = here.responses(1)
+    assert set(flags.split(",")) == set(told["response_flags"].split(","))
+    check(entry, told, here.envoy.release)
+
+
+def test_retries(site: SiteMaker, protocol: str) -> None:
+    """A request that is tried again upstream is one stream with one response."""
+    retry = {"retry_on": "5xx", "num_retries": 2, "retry_back_off": {"base_interval": "0.001s"}}
+    routed = {"cluster": "upstream", "retry_policy": retry}
+    here = site(access={}, routes=[b.route(route=routed)])
+    path = here.upstream.serve(Answer(status=503))
+    assert 503 == here.fetch(protocol, path=path, headers=[(b"x-request-id", b"r")]).status
+    (told,) = here.oracle()
+    first, second = here.entries(2)
+    assert 3 == len(here.upstream.received(path))
+    assert ("request", "response") == (first["kind"], second["kind"])
+    check(second, told, here.envoy.release)
+
+
+def test_continue(site: SiteMaker, protocol: str) -> None:
+    """An interim response is no response: the entry has the last one."""
+    here = site(access={})
+    headers = [(b"expect", b"100-continue"), (b"x-request-id", b"r")]
+    got = here.fetch(protocol, method=b"POST", headers=headers, body=[b"abc"])
+    (told,) = here.oracle()
+    (entry,) = here.responses(1)
+    assert 200 == got.status
+    check(entry, told, here.envoy.release)
+
+
 def test_upstream_time_out(site: SiteMaker, protocol: str) -> None:
     """A route's time-out is an entry with its flag."""
     here = site(access={}, routes=[b.route(route={"cluster": "upstream", "timeout": "0.05s"})])
@@ -391,10 +438,16 @@ def test_held_requests_wait(site: SiteMaker) -> None:
 
 def test_without_requests(site: SiteMaker, protocol: str) -> None:
     """``log.request: false`` leaves out the request entries; refusals still show."""
-    here = site(access={"log": {"request": False}})
-    here.fetch(protocol)
-    (entry,) = here.entries(1)
-    assert "response" == entry["kind"]
+    hooks = {
+        "on_request_headers": "return Reply(403) if 'x-no' in stream.request_headers else None"
+    }
+    here = site(hooks, access={"log": {"request": False}})
+    for headers in ([], [(b"x-no", b"1")]):
+        here.fetch(protocol, headers=headers)
+    entries = here.entries(2)
+    assert [("response", 200, None), ("response", 403, True)] == [
+        (entry["kind"], entry["response_code"], entry.get("denied")) for entry in entries
+    ]
 
 
 def test_chosen_fields(site: SiteMaker, protocol: str) -> None:

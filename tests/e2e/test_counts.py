@@ -26,14 +26,9 @@ def origin(path: Path) -> b.Dict:
     routes = [
         b.direct(f"/bytes/{size}", body="y" * size) for size in sorted((*SIZES, HUGE), reverse=True)
     ]
-    fault = b.typed(
-        "envoy.filters.http.fault",
-        "extensions.filters.http.fault.v3.HTTPFault",
-        delay={"header_delay": {}, "percentage": {"numerator": 100}},
-    )
     return b.listener(
         "origin",
-        filters=[b.buffer(LARGEST_REQUEST), fault],
+        filters=[b.buffer(LARGEST_REQUEST), b.fault(delay={"header_delay": {}})],
         routes=routes,
         route_config={"max_direct_response_body_size_bytes": HUGE},
         top={"address": {"pipe": {"path": str(path)}}},
@@ -80,7 +75,9 @@ def compare(here: Site, finished: set[str], left: set[str]) -> None:
     assert len(entries) == len(requests) + len(responses)
     assert len(told) == len(lines)
     assert finished <= told.keys() <= finished | left
-    assert len(left - told.keys()) < len(left) / 2  # a client may be gone before Envoy reads
+    # Half of the clients leave. Those that reset at once may be gone before Envoy reads a byte.
+    assert 0.4 < len(left) / len(left | finished) < 0.6
+    assert len(left - told.keys()) < len(left) / 4
     assert Counter(told.keys()) == numbers(requests)
     answered = {name: line for name, line in told.items() if line["response_code"]}
     assert Counter(answered.keys()) == numbers(responses)

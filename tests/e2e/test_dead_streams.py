@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from .conftest import SiteMaker
+from .envoy import Envoy
 from .messages import Answer, Request
+from .site import Site
+from .upstream import Upstream
+from .waiting import until
 
 # Every way to use a stream; each is an error once the stream is over.
 USES = {
@@ -256,6 +264,39 @@ def test_threads_race_the_end(site: SiteMaker) -> None:
             assert 200 == client.fetch(Request()).status
     assert 0 == here.stat("hook_errors")
     assert here.envoy.alive
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_threads_outlive_the_workers(
+    own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_path: Path, end: int
+) -> None:
+    """Envoy ends cleanly though streams are held and threads go on waking them."""
+    envoy = own_envoy(concurrency=2).start()
+    here = Site(envoy, upstream, tmp_path, "ending")
+    hammering = """
+        def hammer():
+            while not refusal(lambda: stream.run_on_worker(lambda s: s.worker_index)):
+                time.sleep(0.0001)
+        stream.keep_reachable()
+        in_thread(hammer)
+        return PAUSE
+    """
+    here.open([here.filter({"on_request_headers": hammering}, access={})])
+    clients = [here.client(protocol) for protocol in ("HTTP/1.1", "HTTP/2") for _ in range(5)]
+    for client in clients:
+        client.open(Request(), ends=True)
+    until(
+        lambda: (
+            here.envoy.stats("^http.ending.downstream_rq_active$")[
+                "http.ending.downstream_rq_active"
+            ]
+            == 10
+        ),
+        "requests",
+    )
+    envoy.stop(sig=end)
+    assert 10 == len(here.oracle(10))
+    assert ["request"] * 10 == [entry["kind"] for entry in here.entries(10)]
 
 
 def test_replies_race(site: SiteMaker) -> None:

@@ -355,7 +355,53 @@ def test_python_sink_empties_at_the_end(
     assert names == answered == found
 
 
+def test_python_sink_that_hangs(sink_site: Callable[..., Site], tmp_path: Path) -> None:
+    """A sink that takes its time blocks no worker; what overflows is counted, the rest comes."""
+    path, released = tmp_path / "python", tmp_path / "released"
+    sink = python_sink(path, wait_for=str(released))
+    here = sink_site({**sink, "ring_bytes": 65536})
+    names = [str(number) for number in range(3000)]
+    assert names == rapid(here.port, names, connections=1)
+    until(lambda: send(here, "x") and here.stat("dropped_ring_full"), "dropped_ring_full")
+    released.touch()
+
+    def found() -> list[str]:
+        return [record["request_id"] for _, batch in batches(path) for record in batch]
+
+    until(lambda: send(here, "end") and "end" in found(), "the entries after")
+    kept = [int(name) for name in found() if name.isdigit()]
+    assert sorted(set(kept)) == kept
+
+
 # --- the end of the process ---
+
+
+STUCK = {
+    "a FIFO that nobody reads": lambda folder: file_sink(folder / "fifo"),
+    "a full disk": lambda folder: file_sink(folder / "full"),
+    "a Python sink that hangs": lambda folder: python_sink(
+        folder / "python", wait_for=str(folder / "never")
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STUCK)
+def test_a_stuck_sink_does_not_keep_envoy(
+    own_envoy: Callable[..., Envoy], upstream: Upstream, tmp_path: Path, kind: str
+) -> None:
+    """Envoy ends, and cleanly, although nobody takes what is left."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "full").symlink_to("/dev/full")
+    envoy = own_envoy().start()
+    here = Site(envoy, upstream, tmp_path, "stuck")
+    config = {"python_path": [str(HERE)]}
+    here.open(
+        [here.filter(access={"sinks": [STUCK[kind](tmp_path)]}, config=config)], routes=DIRECT
+    )
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    assert 2000 == len(rapid(here.port, [str(number) for number in range(2000)]))
+    envoy.stop()
+    os.close(reader)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
