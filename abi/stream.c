@@ -48,10 +48,13 @@ static bool wanted(const pyfilter_stream *s, uint32_t hook) {
   return (s->config->wants & hook) || holds(s, hook);
 }
 
-/* Makes the Python side, before the first crossing; false when Python could not. */
+/* Makes the Python side, before the first crossing; false when Python could not: then what it told
+ * to watch is gone, too. */
 static bool has_python(pyfilter_stream *s) {
   if (s->python == NULL) {
-    s->python = pyfilter_stream_new(s->config->python, s, s->envoy, &s->watched);
+    void **watched = NULL;
+    s->python = pyfilter_stream_new(s->config->python, s, s->envoy, &watched);
+    s->watched = s->python != NULL ? watched : NULL;
   }
   return s->python != NULL;
 }
