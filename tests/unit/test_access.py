@@ -152,8 +152,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"log": {"fields": ["path", "kind", "path"]}}, "log.fields[2]: path is there twice"),
     (
         {"log": {"request_headers": {"reveal": ["cookie", "x-key"]}}},
-        "log.request_headers.reveal[1]: x-key is shown anyway;"
-        " expected authorization, cookie, proxy-authorization or set-cookie",
+        (
+            "log.request_headers.reveal[1]: x-key is shown anyway;"
+            " expected authorization, cookie, proxy-authorization or set-cookie"
+        ),
     ),
     (
         {"log": {"response_headers": {"redact": ["a", "x-[ab"]}}},
