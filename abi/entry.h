@@ -8,6 +8,8 @@
 #ifndef PYFILTER_ENTRY_H
 #define PYFILTER_ENTRY_H
 
+#include <stdatomic.h>
+
 #include "host.h"
 #include "plan.h"
 #include "rules.h"
@@ -116,6 +118,7 @@ typedef struct state_key {
   slice key;
   state_part *parts;
   size_t count;
+  _Atomic bool conflict_told; /* the only thing in a plan that a worker writes */
 } state_key;
 
 /* Made while a config loads, read-only after that. */

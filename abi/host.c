@@ -12,15 +12,17 @@ static envoy_dynamic_module_type_module_buffer buffer(slice s) {
   return (envoy_dynamic_module_type_module_buffer){s.data, s.length};
 }
 
+/* What a module wrote are bytes; Envoy's own filters keep objects, which the other getter writes as
+ * text. An object that has no text looks like none at all. */
 static bool state_exists(void *envoy, slice key) {
   envoy_dynamic_module_type_envoy_buffer ignored;
-  return envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy, buffer(key), &ignored);
+  return envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy, buffer(key), &ignored) ||
+         envoy_dynamic_module_callback_http_get_filter_state_typed(envoy, buffer(key), &ignored);
 }
 
-/* The answer tells nothing that the stream could still act on. */
-static void state_set(void *envoy, slice key, slice value) {
-  (void)envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy, buffer(key),
-                                                                  buffer(value));
+static bool state_set(void *envoy, slice key, slice value) {
+  return envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy, buffer(key),
+                                                                   buffer(value));
 }
 
 static void metadata_set(void *envoy, slice name_space, slice key, slice value) {

@@ -22,7 +22,7 @@ typedef struct host_functions {
   uint32_t (*worker)(void *envoy);
   /* Filter state and metadata; NULL where the host cannot write them. */
   bool (*state_exists)(void *envoy, slice key);
-  void (*state_set)(void *envoy, slice key, slice value);
+  bool (*state_set)(void *envoy, slice key, slice value);
   void (*metadata_set)(void *envoy, slice name_space, slice key, slice value);
   void (*count)(void *envoy, size_t counter, uint64_t n);
 } host_functions;

@@ -8,6 +8,8 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 
+const slice REDACTED = {"[redacted]", 10};
+
 enum { LONGEST_ON_STACK = 256 };
 
 typedef enum { PATTERN_NAME, PATTERN_ALL, PATTERN_PREFIX, PATTERN_GLOB } pattern_type;
@@ -156,4 +158,9 @@ unsigned rules_verdict(const rules *r, slice name, uint32_t hash, slice *key) {
     return entry->verdict;
   }
   return r->has_globs ? match_all(r, name) : r->other_names;
+}
+
+bool rules_hide(const rules *r, slice name) {
+  slice key;
+  return rules_verdict(r, name, name_hash(name), &key) & HEADER_HIDDEN;
 }

@@ -44,6 +44,10 @@ static inline uint32_t name_hash(slice name) {
   mixed *= 0x85ebca6bu;
   return mixed ^ mixed >> 15;
 }
+/* What stands for a hidden value. */
+extern const slice REDACTED;
+/* Whether the values of a lower-case name are hidden. */
+bool rules_hide(const rules *r, slice name);
 /* key: for a name that a pattern spells out, the name as a JSON key with its colon; else empty. */
 unsigned rules_verdict(const rules *r, slice name, uint32_t hash, slice *key);
 

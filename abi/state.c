@@ -6,41 +6,18 @@
  */
 #include "state.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
 #include "worker.h"
 
 static const slice MISSING_VALUE = {"-", 1};
-static const slice HIDDEN_VALUE = {"[redacted]", 10};
 
-/* A key of which a conflict has been logged. */
-typedef struct logged {
-  struct logged *next;
-  slice key;
-} logged;
-
-static pthread_mutex_t logged_lock = PTHREAD_MUTEX_INITIALIZER;
-static logged *logged_keys;
-
-/* Logs a conflict, once for each key in the life of the process. */
-static void log_conflict(const plan *p, slice key) {
-  pthread_mutex_lock(&logged_lock);
-  logged *known = logged_keys;
-  while (known != NULL && !slice_is(known->key, key)) {
-    known = known->next;
-  }
-  if (known == NULL) {
-    logged *first = must_allocate(sizeof *first);
-    *first = (logged){logged_keys, slice_copy(key.data, key.length)};
-    logged_keys = first;
-  }
-  pthread_mutex_unlock(&logged_lock);
-  if (known == NULL) {
+/* Logs a conflict, once for each key of a plan. */
+static void log_conflict(const plan *p, state_key *key) {
+  if (!atomic_load_explicit(&key->conflict_told, memory_order_relaxed) &&
+      !atomic_exchange_explicit(&key->conflict_told, true, memory_order_relaxed)) {
     host_log(envoy_dynamic_module_type_log_level_Warn,
              "envoy_pyfilter: %.*s: the filter state %.*s was written before by another filter of "
              "the same stream; its value stays (said once, counted in state_conflicts)",
-             (int)p->instance.length, p->instance.data, (int)key.length, key.data);
+             (int)p->instance.length, p->instance.data, (int)key->key.length, key->key.data);
   }
 }
 
@@ -48,14 +25,13 @@ static void log_conflict(const plan *p, slice key) {
  * header. */
 static bool put_header(const entry *e, const plan *p, const state_part *part, text *out) {
   const rules *r = &p->rules[part->map < 2 ? PLAN_REQUEST : PLAN_RESPONSE];
-  slice key;
-  bool hidden = rules_verdict(r, part->text, name_hash(part->text), &key) & HEADER_HIDDEN;
+  bool hidden = rules_hide(r, part->text);
   const header_view *map = &e->maps[part->map];
   for (size_t i = 0; i < map->count; i++) {
     slice name = {map->headers[i].key_ptr, map->headers[i].key_length};
     if (slice_is(name, part->text)) {
       slice value = {map->headers[i].value_ptr, map->headers[i].value_length};
-      text_put(out, hidden ? HIDDEN_VALUE : value);
+      text_put(out, hidden ? REDACTED : value);
       return true;
     }
   }
@@ -97,9 +73,22 @@ static void put_part(const entry *e, const plan *p, const state_part *part, text
   }
 }
 
-/* Metadata is a protobuf string, so it has to be UTF-8; filter state takes any bytes. */
-static void write_key(const state_key *key, const plan *p, const host *h, slice value) {
-  h->call->state_set(h->envoy, key->key, value);
+/* The value of a key; it has an address although it may be empty. */
+static slice value_of(const state_key *key, const entry *e, const plan *p, text *out) {
+  out->length = 0;
+  text_need(out, 1);
+  for (size_t i = 0; i < key->count; i++) {
+    put_part(e, p, &key->parts[i], out);
+  }
+  return (slice){out->data, out->length};
+}
+
+/* Metadata is a protobuf string, so it has to be UTF-8; filter state takes any bytes. False: the
+ * key is taken. */
+static bool write_key(const state_key *key, const plan *p, const host *h, slice value) {
+  if (!h->call->state_set(h->envoy, key->key, value)) {
+    return false;
+  }
   if (!slice_is_utf8(value)) {
     text *repaired = &worker_self()->repaired;
     repaired->length = 0;
@@ -107,24 +96,18 @@ static void write_key(const state_key *key, const plan *p, const host *h, slice 
     value = (slice){repaired->data, repaired->length};
   }
   h->call->metadata_set(h->envoy, p->instance, key->key, value);
+  return true;
 }
 
 uint64_t state_write(const entry *e, const plan *p, const host *h) {
   uint64_t conflicts = 0;
-  text *value = &worker_self()->value;
   for (size_t i = 0; i < p->state_count; i++) {
-    const state_key *key = &p->states[i];
-    if (h->call->state_exists(h->envoy, key->key)) {
-      log_conflict(p, key->key);
+    state_key *key = &p->states[i];
+    if (h->call->state_exists(h->envoy, key->key) ||
+        !write_key(key, p, h, value_of(key, e, p, &worker_self()->value))) {
+      log_conflict(p, key);
       conflicts++;
-      continue;
     }
-    value->length = 0;
-    text_need(value, 1); /* an empty value still needs an address */
-    for (size_t j = 0; j < key->count; j++) {
-      put_part(e, p, &key->parts[j], value);
-    }
-    write_key(key, p, h, (slice){value->data, value->length});
   }
   return conflicts;
 }

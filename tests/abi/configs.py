@@ -193,7 +193,7 @@ class Stream:
         self.host("attribute", self.name, number, kind, int(value) if kind == "b" else value)
 
     def put_state(self, source: int, namespace: Word, key: Word, kind: str, *values: Word) -> None:
-        """Put filter state (source -1) or metadata there: s, n, b, or a list of them S, N, B."""
+        """Put filter state (source -1; o: an object) or metadata there: s, n, b; lists: S, N, B."""
         self.host("state", self.name, source, namespace, key, kind, *values)
 
     def calls(self) -> list[str]:

@@ -135,6 +135,16 @@ def fault(**fields: Any) -> Dict:
     )
 
 
+def set_filter_state(key: str, value: str) -> Dict:
+    """Envoy's filter that sets filter state: *key* is a known one, which says what object it is."""
+    state = {"object_key": key, "format_string": {"text_format_source": {"inline_string": value}}}
+    return typed(
+        "envoy.filters.http.set_filter_state",
+        "extensions.filters.http.set_filter_state.v3.Config",
+        on_request_headers=[state],
+    )
+
+
 def router() -> Dict:
     """Envoy's last filter."""
     return typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")

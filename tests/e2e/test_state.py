@@ -198,3 +198,19 @@ def test_a_conflict_with_another_filter(site: SiteMaker) -> None:
     here.fetch()
     assert "hook" == here.oracle()[0]["state"]
     assert 1 == here.stat("state_conflicts")
+
+
+def test_a_conflict_with_an_object(site: SiteMaker) -> None:
+    """What a filter of Envoy keeps as an object stays, too, and Envoy finds no fault with us."""
+    key = "envoy.network.upstream_server_name"
+    here = site(
+        access={"state": {key: "ours"}},
+        before=[b.set_filter_state(key, "theirs.example")],
+        oracle={"state": f"%FILTER_STATE({key}:PLAIN)%"},
+    )
+    for _ in range(2):
+        here.fetch()
+    assert ["theirs.example"] * 2 == [line["state"] for line in here.oracle(2)]
+    assert 2 == here.stat("state_conflicts")
+    assert 1 == len(here.log_lines(f"warning.*{here.name}: the filter state {key} "))
+    here.envoy.check_log()

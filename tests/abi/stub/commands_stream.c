@@ -106,7 +106,7 @@ void do_attribute(words *w) { /* attribute STREAM ID s|i|b VALUE */
   bytes_free(&value);
 }
 
-void do_state(words *w) { /* state STREAM SOURCE NAMESPACE KEY s|n|b|S|N|B VALUE ... */
+void do_state(words *w) { /* state STREAM SOURCE NAMESPACE KEY s|n|b|S|N|B|o VALUE ... */
   bytes ns = unescape(w->word[3]), key = unescape(w->word[4]);
   entry *e = entry_put(w->stream, atoi(w->word[2]), ns, key, w->word[5][0]);
   for (int i = 6; i < w->count; i++) {

@@ -80,15 +80,34 @@ HOST_CALLBACK bool CALLBACK(http_get_filter_state_bytes)(void *envoy, TYPE(modul
   entry *e = MAY(http_get_filter_state_bytes)
                  ? entry_find(envoy, FILTER_STATE, NO_NAMESPACE, bytes_of(key))
                  : NULL;
-  if (e != NULL) {
+  bool held = e != NULL && e->kind == 's';
+  if (held) {
     *result = lend_buffer(envoy, STATE, e->texts[0]);
   }
-  return e != NULL;
+  return held;
+}
+
+/* An object of Envoy's own filters. */
+HOST_CALLBACK bool CALLBACK(http_get_filter_state_typed)(void *envoy, TYPE(module_buffer) key,
+                                                         TYPE(envoy_buffer) * result) {
+  entry *e = MAY(http_get_filter_state_typed)
+                 ? entry_find(envoy, FILTER_STATE, NO_NAMESPACE, bytes_of(key))
+                 : NULL;
+  bool held = e != NULL && e->kind == 'o';
+  if (held) {
+    *result = lend_buffer(envoy, STATE, e->texts[0]);
+  }
+  return held;
 }
 
 HOST_CALLBACK bool CALLBACK(http_set_filter_state_bytes)(void *envoy, TYPE(module_buffer) key,
                                                          TYPE(module_buffer) value) {
   if (!MAY(http_set_filter_state_bytes)) {
+    return false;
+  }
+  entry *e = entry_find(envoy, FILTER_STATE, NO_NAMESPACE, bytes_of(key));
+  if (e != NULL && e->kind == 'o') {
+    breach("filter state that another filter's object holds", "set_filter_state_bytes");
     return false;
   }
   entry_add(entry_put(envoy, FILTER_STATE, NO_NAMESPACE, bytes_of(key), 's'), bytes_of(value), 0);
@@ -232,7 +251,7 @@ static void value_print(json *j, entry *e) {
   }
   for (size_t i = 0; i < e->count; i++) {
     const char *key = list ? NULL : "value";
-    if (e->kind == 's' || e->kind == 'S') {
+    if (e->kind == 's' || e->kind == 'S' || e->kind == 'o') {
       json_bytes(j, key, e->texts[i].ptr, e->texts[i].length);
     } else if (e->kind == 'b' || e->kind == 'B') {
       json_bool(j, key, e->numbers[i] != 0);

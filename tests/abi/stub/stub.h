@@ -85,7 +85,7 @@ typedef struct entry { /* filter state (source -1, no namespace) and metadata */
   struct entry *next;
   int source;
   bytes ns, key;
-  char kind; /* s, n, b; S, N, B: lists of these */
+  char kind; /* s, n, b; S, N, B: lists of these; o: an object that has a text */
   size_t count;
   bytes *texts;
   double *numbers;
