@@ -40,6 +40,7 @@ static const struct {
     {field_request_id, {"x-request-id", 12}},
 };
 static const slice ORIGINAL_PATH = {"x-envoy-original-path", 21};
+static const slice REQUEST_ID = {"x-request-id", 12};
 static const slice STATUS = {":status", 7};
 static const slice GRPC_STATUS = {"grpc-status", 11};
 
@@ -112,7 +113,7 @@ static void read_maps(entry *e, const host *h, unsigned maps) {
   }
 }
 
-static void capture_request_headers(entry *e, uint64_t fields) {
+static void capture_request_headers(entry *e, const plan *p, uint64_t fields) {
   const header_view *map = &e->maps[REQUEST];
   for (size_t i = 0; i < map->count; i++) {
     slice name = header_name(&map->headers[i]);
@@ -129,6 +130,9 @@ static void capture_request_headers(entry *e, uint64_t fields) {
   slice original;
   if ((fields & FIELD_BIT(path)) && find_header(map, ORIGINAL_PATH, &original)) {
     set_text(e, field_path, original);
+  }
+  if ((e->have & FIELD_BIT(request_id)) && rules_hide(&p->rules[PLAN_REQUEST], REQUEST_ID)) {
+    set_text(e, field_request_id, REDACTED);
   }
 }
 
@@ -220,7 +224,7 @@ void entry_capture(entry *e, const plan *p, const host *h, const record *r, int 
   set_number(e, field_time_unix_nano,
              when == FROM_RESPONSE ? nanoseconds(CLOCK_REALTIME) : r->start_unix_ns);
   if (fields & HEADER_FIELDS) {
-    capture_request_headers(e, fields);
+    capture_request_headers(e, p, fields);
   }
   if (p->details_from_hook) {
     capture_details(e, r);

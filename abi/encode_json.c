@@ -17,8 +17,6 @@ typedef struct seen {
   uint64_t words[SEEN_WORDS];
 } seen;
 
-static const slice HIDDEN = {"[redacted]", 10};
-
 static slice name_of(const header_view *map, size_t i) {
   return (slice){map->headers[i].key_ptr, map->headers[i].key_length};
 }
@@ -38,7 +36,7 @@ static bool see(seen *s, uint32_t hash) {
 /* Appends one value, or what stands for it. */
 static bool put_value(const header_view *map, size_t i, unsigned verdict, text *out) {
   if (verdict & HEADER_HIDDEN) {
-    return text_json(out, HIDDEN);
+    return text_json(out, REDACTED);
   }
   return text_json(out, (slice){map->headers[i].value_ptr, map->headers[i].value_length});
 }

@@ -8,6 +8,8 @@
 #include "entry.h"
 #include "stream.h"
 
+static const slice REDACTED_JSON = {"\"[redacted]\"", 12};
+
 /* Control bytes could end the line of an access log that prints the note; they become spaces. */
 static void without_controls(char *at, size_t length) {
   for (size_t i = 0; i < length; i++) {
@@ -43,6 +45,22 @@ static bool replaces(const note *added, const note *old) {
   return added->kind == NOTE_NOTE && old->kind == NOTE_NOTE && slice_is(added->key, old->key);
 }
 
+/* Whether a note tells the value of a request header that entries do not show. Header names in
+ * notes are as their author wrote them, in rules they are lower-case. */
+static bool is_secret(const plan *p, int kind, slice name) {
+  if (kind == NOTE_NOTE) {
+    return false;
+  }
+  slice lower = slice_copy(name.data, name.length);
+  char *at = (char *)lower.data;
+  for (size_t i = 0; i < lower.length; i++) {
+    at[i] = at[i] >= 'A' && at[i] <= 'Z' ? (char)(at[i] | 0x20) : at[i];
+  }
+  bool secret = rules_hide(&p->rules[PLAN_REQUEST], lower);
+  free(at);
+  return secret;
+}
+
 enum { MOST_NOTES = 256 }; /* the list is walked for each new one, on the worker */
 
 /* Puts a note at its place in the list: that of the note it replaces, or the end. */
@@ -72,8 +90,13 @@ void pyfilter_record_note(pyfilter_stream *s, int kind, const char *key, size_t 
     host_http.count(s->envoy, p->counters[COUNT_DROPPED_NOTES], 1);
     return;
   }
-  place(&s->record, note_new(kind, (slice){key, key_length}, (slice){plain, plain_length},
-                             (slice){json, json_length}));
+  slice name = {key, key_length};
+  if (is_secret(p, kind, name)) {
+    place(&s->record, note_new(kind, name, REDACTED, REDACTED_JSON));
+  } else {
+    place(&s->record,
+          note_new(kind, name, (slice){plain, plain_length}, (slice){json, json_length}));
+  }
 }
 
 void record_end(pyfilter_stream *s) {

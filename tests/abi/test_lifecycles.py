@@ -298,13 +298,43 @@ def test_bytes_that_are_no_utf8_and_forged_lines(host: Host, access: MakeConfig)
     assert "�" in entry["request_headers"]["x-b"]
 
 
-def test_state_that_another_filter_wrote_first(host: Host, access: MakeConfig) -> None:
-    """The first write stays, the second is counted, and logged once."""
+def test_what_is_redacted(host: Host, scripted: MakeConfig) -> None:
+    """A redacted header's value is neither in what hooks note of it, nor in a field of its own."""
+    config = scripted(
+        host,
+        access=True,
+        config={
+            "log": {"request_headers": {"redact": ["x-secret-*", "x-request-id"]}},
+            "state": {"id": "%FIELD(request_id)%"},
+        },
+        on_request_headers="""
+            stream.record.reject('Authorization', 'hush')
+            stream.record.reject('x-other', 'told')
+            stream.record.missing(b'X-Secret-One', ['hush', 1])
+            stream.record.note('cookie', 'a word of the author')
+        """,
+    )
+    stream = config.stream()
+    stream.request_headers(request("hush"))
+    stream.complete()
+    assert "[redacted]" == stream.state()["id"]
+    stream.destroy()
+    (entry,) = config.entries()
+    assert "hush" not in str(entry)
+    assert "[redacted]" == entry["request_id"]
+    assert [["Authorization", "[redacted]"], ["x-other", "told"]] == entry["rejected"]
+    assert [["X-Secret-One", "[redacted]"]] == entry["missing"]
+    assert {"cookie": "a word of the author"} == entry["notes"]
+
+
+@pytest.mark.parametrize("kind", ["s", "o"])
+def test_state_that_another_filter_wrote_first(host: Host, access: MakeConfig, kind: str) -> None:
+    """The first write stays, bytes or an object; the second is counted, and logged once."""
     config = access(host, state={"taken": "ours", "free": "ours too"})
     told = []
     for _ in range(2):
         stream = config.stream()
-        stream.put_state(-1, None, "taken", "s", "theirs")
+        stream.put_state(-1, None, "taken", kind, "theirs")
         stream.request_headers()
         stream.complete()
         told += [line for line in stream.logged() if "taken" in line]
