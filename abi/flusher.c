@@ -77,6 +77,17 @@ static uint64_t end_sinks(file *f, uint64_t now) {
   return next_deadline;
 }
 
+/* What was dropped after the last stream that could have counted it: no counter will ever show it. */
+static void tell_uncounted(file *f) {
+  uint64_t dropped = atomic_exchange(&f->out.dropped, 0);
+  if (dropped > 0) {
+    host_log(envoy_dynamic_module_type_log_level_Error,
+             "envoy_pyfilter: %s: %llu entries were dropped after the last stream, so dropped_sink "
+             "does not count them",
+             f->path, (unsigned long long)dropped);
+  }
+}
+
 /* The same for files: one goes with its last sink. */
 static uint64_t end_files(uint64_t now) {
   uint64_t next_deadline = UINT64_MAX;
@@ -94,6 +105,7 @@ static uint64_t end_files(uint64_t now) {
     } else {
       kept->next = next;
     }
+    tell_uncounted(f);
     file_free(f);
   }
   return next_deadline;
@@ -118,15 +130,19 @@ static void disarm(void) {
   }
 }
 
-/* Sleeps up to timeout ms (-1: for ever), until the bell rings or a full file has room. */
+/* Sleeps up to timeout ms (-1: for ever), until the bell rings or a full file has room. A full file
+ * beyond those that are polled is tried at once, and from then on by the clock (see no_room). */
 static void wait_for_something(int timeout) {
   struct pollfd polled[MOST_POLLED] = {{event, POLLIN, 0}};
   file *owners[MOST_POLLED];
   nfds_t count = 1;
-  for (file *f = atomic_load(&files); f != NULL && count < MOST_POLLED; f = f->next) {
-    if (f->full) {
+  for (file *f = atomic_load(&files); f != NULL; f = f->next) {
+    if (f->full && count < MOST_POLLED) {
       owners[count] = f;
       polled[count++] = (struct pollfd){f->fd, POLLOUT, 0};
+    } else if (f->full) {
+      file_has_room(f);
+      timeout = 0;
     }
   }
   /* Without an event to wake us (no descriptor was left), look again now and then. */
@@ -221,6 +237,27 @@ static void start(void) {
   }
 }
 
+/* One spelling for one file: its folder without links, dots and doubled slashes. The last part stays
+ * as it is, because it may be a link that log rotation turns to another file. The caller frees. */
+static char *spelling(const char *path) {
+  const char *slash = strrchr(path, '/');
+  size_t folder_length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+  slice given = folder_length == 0 ? slice_copy("./", 2) : slice_copy(path, folder_length);
+  char *folder = realpath(given.data, NULL);
+  text whole = {NULL, 0, 0};
+  free((char *)given.data);
+  if (folder == NULL) {
+    return (char *)slice_copy(path, strlen(path)).data;
+  }
+  text_put(&whole, (slice){folder, strlen(folder)});
+  if (folder[1] != '\0') { /* not the root */
+    text_byte(&whole, '/');
+  }
+  text_put(&whole, (slice){path + folder_length, strlen(path) - folder_length + 1});
+  free(folder);
+  return whole.data;
+}
+
 /* The file of that path, made when there is none. */
 static file *find_file(const char *path) {
   file *f = atomic_load(&files);
@@ -255,11 +292,13 @@ sink *pyfilter_sink_file(const char *path, size_t ring_bytes) {
   if (envoy_dynamic_module_callback_is_validation_mode()) {
     return sink_new(NULL, ring_bytes);
   }
+  char *known = spelling(path);
   pthread_mutex_lock(&sinks_lock);
-  if (event < 0) {
+  if (event < 0 && !running) { /* while it runs it keeps what it has, be it none */
     event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   }
-  file *f = find_file(path);
+  file *f = find_file(known);
+  free(known);
   sink *s = find_sink(f, ring_bytes);
   if (running) {
     bell_ring(&f->out.bell, true);

@@ -152,12 +152,12 @@ def build_sinks(sanitize: str) -> Path:
     """Build ``parts/sinks.c``: the sinks and their flusher without Python, and with a clock."""
     where = folder(sanitize)
     check_runtime(sanitize)
-    names = ("ring", "sink", "python_sink", "file", "flusher", "text")
+    names = ("ring", "sink", "python_sink", "file", "file_open", "flusher", "text")
     _run(
         compiler(),
         *("-std=gnu11", "-O1", "-g", *WARNINGS, *_sanitizer_flags(sanitize)),
         *("-D_GNU_SOURCE", "-I", ROOT / "abi", PARTS / "sinks.c"),
         *(ROOT / "abi" / f"{name}.c" for name in names),
-        *("-Wl,--wrap=now_ms", "-pthread", "-o", where / "sinks"),
+        *("-Wl,--wrap=now_ms,--wrap=eventfd", "-pthread", "-o", where / "sinks"),
     )
     return where / "sinks"

@@ -143,3 +143,58 @@ def test_waiting_for_a_begun_line_takes_no_time(sinks: Sinks, fifo: tuple[Path, 
     assert [b"x" * 59_999, b"y" * 59_999] == read_lines(reader, 2)[:2]
     sinks("release", 1)
     sinks("release", 2)
+
+
+def test_one_file_has_one_spelling(sinks: Sinks, fifo: tuple[Path, int]) -> None:
+    """Two ways to write a path are one file, so that its lines are not mixed."""
+    path, reader = fifo
+    sinks.open(0, f"{path.parent}/../{path.parent.name}//./{path.name}")
+    sinks.open(1, path, 4 * A_PIPE)
+    torn(sinks, reader, 1)
+    sinks.put(0, "z", 20)
+    assert [b"x" * 59_999, b"y" * 59_999, b"z" * 19] == read_lines(reader, 3)
+    sinks("release", 0)
+    sinks("release", 1)
+
+
+def test_more_full_files_than_are_polled(sinks: Sinks, tmp_path: Path) -> None:
+    """Each of many readers that stalled gets the rest when it goes on, whoever else stalls."""
+    count = 70
+    readers = []
+    for number in range(count):
+        path = tmp_path / str(number)
+        os.mkfifo(path)
+        readers.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        fcntl.fcntl(readers[-1], fcntl.F_SETPIPE_SZ, A_PIPE)
+        sinks.open(number, path, 4 * A_PIPE)
+        torn(sinks, readers[-1], number)
+    sinks("move", 0, 2000)  # all of them are known to be stalled
+    until(looked(sinks))
+    for reader in (readers[0], readers[-1], *readers[1:-1]):
+        assert [b"x" * 59_999, b"y" * 59_999] == read_lines(reader, 2)
+    for number in range(count):
+        sinks("release", number)
+        os.close(readers[number])
+
+
+def test_without_an_event(sinks: Sinks, fifo: tuple[Path, int]) -> None:
+    """When no descriptor is left to wake the flusher by, it looks by itself."""
+    path, reader = fifo
+    sinks("no_events")
+    sinks.open(0, path)
+    for letter in "ab":
+        sinks.put(0, letter, 20)
+        assert [letter.encode() * 19] == read_lines(reader, 1)
+    sinks("release", 0)
+
+
+def test_drops_that_no_stream_can_count(sinks: Sinks, tmp_path: Path) -> None:
+    """What is given up after the last stream is in the log, with what the counter lacks."""
+    path = tmp_path / "full"
+    path.symlink_to("/dev/full")
+    sinks.open(0, path)
+    sinks.put(0, "x", 20)
+    sinks("release", 0)
+    sinks("move", 0, PATIENCE_MS + 1000)
+    until(lambda: "after the last stream" in sinks.log.read_text())
+    assert f"{path}: 1 entries were not delivered\n" in sinks.log.read_text()

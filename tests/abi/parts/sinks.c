@@ -17,12 +17,20 @@ static sink *sinks[MOST_SINKS];
 static _Atomic uint64_t moved_ms;
 static _Atomic long clock_reads;
 
+static bool no_events;
+
 uint64_t __real_now_ms(void);
 uint64_t __wrap_now_ms(void);
+int __real_eventfd(unsigned value, int flags);
+int __wrap_eventfd(unsigned value, int flags);
 
 uint64_t __wrap_now_ms(void) {
   clock_reads++;
   return __real_now_ms() + moved_ms;
+}
+
+int __wrap_eventfd(unsigned value, int flags) {
+  return no_events ? -1 : __real_eventfd(value, flags);
 }
 
 bool envoy_dynamic_module_callback_is_validation_mode(void) { return false; }
@@ -56,6 +64,8 @@ static long obey(const char *what, sink **s, long first, long second, const char
     return (long)sink_take_dropped(*s);
   } else if (strcmp(what, "move") == 0) {
     moved_ms += (uint64_t)first;
+  } else if (strcmp(what, "no_events") == 0) {
+    no_events = true;
   } else if (strcmp(what, "reads") == 0) {
     return clock_reads;
   } else {
