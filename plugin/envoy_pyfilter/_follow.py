@@ -109,7 +109,14 @@ class Printer:
                 self._out.flush()
             except OSError:  # the reader of the pipe left, or the terminal closed
                 self._broken = True
+                self._forget()
                 self._closed()
+
+    def _forget(self) -> None:
+        """Send what Python still holds nowhere, so that the end of the process does not fail."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._out.fileno())
+        os.close(nowhere)
 
     def lines(self, source: Iterable[str]) -> None:
         """Print all lines of a source, until its end."""

@@ -171,6 +171,17 @@ class Running:
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; one that ended but was not waited for does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return state(Path(f"/proc/{pid}")) != "Z"
     except FileNotFoundError:
         return False
+
+
+def state(process: Path) -> str:
+    """Give the letter with which the kernel names a process's or a thread's state."""
+    return (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Tell whether a signal waits for a process."""
+    found = re.search(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) & 1 << number - 1)

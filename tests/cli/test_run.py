@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .command import RELEASES, ROOT, Running, command, is_alive, until
+from .command import RELEASES, ROOT, Running, command, is_alive, is_pending, state, until
 
 Start = Callable[..., Running]
 LATE = "changed after the access filter's response hook"
@@ -109,9 +109,10 @@ def test_stubborn_envoy(start: Start) -> None:
     running.url()
     envoy = running.envoy()
     os.kill(envoy, signal.SIGSTOP)
+    tasks = Path(f"/proc/{envoy}/task")
+    until(lambda: {"T"} == {state(task) for task in tasks.iterdir()}, running.told)
     running.process.send_signal(signal.SIGINT)
-    waiting = Path(f"/proc/{envoy}/status")
-    until(lambda: "0000000000004000" in waiting.read_text(), waiting.read_text)  # SIGTERM waits
+    until(lambda: is_pending(envoy, signal.SIGTERM), running.told)
 
     assert 0 == running.end(signal.SIGINT)
     assert not is_alive(envoy)
