@@ -51,7 +51,8 @@ def _filter_name(text: str) -> str:
     return text
 
 
-def _add_filter_options(parser: argparse.ArgumentParser) -> None:
+def _add_filter_options(parser: argparse.ArgumentParser, port: int, admin_port: int) -> None:
+    """Add what `run` and `config` share; a port 0 is a free one."""
     parser.add_argument(
         "--filter",
         metavar="MODULE:CLASS",
@@ -77,12 +78,10 @@ def _add_filter_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add a filter that changes the response after our response hook has run",
     )
-    parser.add_argument(
-        "--port", type=_port, default=0, help="of the listener (default: a free one)"
-    )
-    parser.add_argument(
-        "--admin-port", metavar="PORT", type=_port, default=0, help="(default: a free one)"
-    )
+    for name, default in (("--port", port), ("--admin-port", admin_port)):
+        whose = "the admin page" if name == "--admin-port" else "the listener"
+        text = f"of {whose} (default: {default or 'a free one'})"
+        parser.add_argument(name, metavar="PORT", type=_port, default=default, help=text)
 
 
 _ENVOY_HELP = "path of an Envoy, or a release such as {}"
@@ -100,13 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("run", help="start Envoy with a filter and print its entries")
     one.set_defaults(command=_run)
     one.add_argument("--config", metavar="FILE", type=Path, help="a bootstrap of your own")
-    _add_filter_options(one)
+    _add_filter_options(one, port=0, admin_port=0)
     one.add_argument("--envoy", metavar="PATH|VERSION", help=f"{envoy_help}, downloaded if missing")
     one.add_argument("--log-level", metavar="LEVEL", help="of Envoy's log (default: warnings)")
 
     one = commands.add_parser("config", help="print a filter's config, or a bootstrap around it")
     one.set_defaults(command=_config)
-    _add_filter_options(one)
+    _add_filter_options(one, port=10000, admin_port=9901)
     one.add_argument("--bootstrap", action="store_true", help="print a whole bootstrap")
 
     one = commands.add_parser("check", help="find what is wrong with a bootstrap's use of us")

@@ -88,6 +88,10 @@ def test_subclass_of_access(tmp_path: Path) -> None:
 def test_order() -> None:
     """A response passes the filters from last to first, so the late change stands before ours."""
     bootstrap = printed("--bootstrap", "--demo")
+    (listener,) = bootstrap["static_resources"]["listeners"]
+    assert [10000, 9901] == [
+        part["address"]["socket_address"]["port_value"] for part in (listener, bootstrap["admin"])
+    ]
 
     assert [
         "envoy.filters.http.header_mutation",
