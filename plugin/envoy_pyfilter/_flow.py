@@ -23,7 +23,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from ._host import HeaderMap, Host
+from ._host import BodyKind, HeaderMap, Host
 from ._mailbox import Mailbox, Task
 from ._text import HeaderPairs, header_pairs
 from .errors import PyFilterError, StreamGone
@@ -339,8 +339,23 @@ class Flow:
             self._buffering |= side
             self._open_mailbox()
             return step.buffer
+        if self._buffering & side and step is _RESPONSE_BODY and self._outgrown():
+            self._reset(ResetReason.LOCAL_RESET, "response_payload_too_large")
+            return step.stop
         self._buffering &= ~side
         return 0
+
+    def _outgrown(self) -> bool:
+        """
+        Whether letting a buffered response go would take more than Envoy may buffer.
+
+        Envoy resets such a stream when its headers have gone on, and goes on with it all the same,
+        which ends the process (seen up to 1.40). So the stream is reset before that.
+        """
+        limit = self._host.buffer_limit()
+        size = self._host.body_size(BodyKind.BUFFERED_RESPONSE)
+        size += self._host.body_size(BodyKind.RECEIVED_RESPONSE)
+        return 0 < limit < size and self._host.response_begun()
 
     def _hold_nothing(self) -> None:
         self._paused = self._buffering = self._waiting = 0
