@@ -8,10 +8,11 @@ It tells what arrived as JSON, and counts "tokens" in ``x-ai-*`` headers as AI g
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,11 +60,20 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent: Envoy's entries tell what happened."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # Envoy opens as many connections as it has requests
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Stay silent about connections that Envoy closed; tell what went wrong here."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def demo_upstream() -> Iterator[int]:
     """Serve on a free port of loopback, which is given, until the block ends."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), _Handler) as server:
         threading.Thread(target=server.serve_forever, name="demo upstream", daemon=True).start()
         yield server.server_port
         server.shutdown()

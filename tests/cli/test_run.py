@@ -209,7 +209,7 @@ def test_own_filter(start: Start, tmp_path: Path) -> None:
     codes = [json.loads(line).get("response_code") for line in running.lines(4)]
 
     assert (403, 200) == (refused.status, passed.status)
-    assert [403, 200] == [code for code in codes if code]
+    assert {403, 200} == {code for code in codes if code}  # workers write in any order
 
 
 def test_readme_filter() -> None:
