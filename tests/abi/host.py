@@ -156,11 +156,12 @@ class Host:
         return {
             e["stat"] + (f"{{{e['labels']}}}" if e["labels"] else ""): int(e["value"])
             for e in self("stats")
+            if "stat" in e  # another thread's log line may come in between
         }
 
     def left(self) -> Event:
         """Count live schedulers, threads and open files."""
-        return self("left")[0]
+        return next(e for e in self("left") if "threads" in e)
 
     def idle(self) -> Event:
         """Return what is left when no config is: once no thread is that is not the host's own."""
