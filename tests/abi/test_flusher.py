@@ -148,8 +148,8 @@ def test_waiting_for_a_begun_line_takes_no_time(sinks: Sinks, fifo: tuple[Path, 
 def test_one_file_has_one_spelling(sinks: Sinks, fifo: tuple[Path, int]) -> None:
     """Two ways to write a path are one file, so that its lines are not mixed."""
     path, reader = fifo
-    sinks.open(0, f"{path.parent}/../{path.parent.name}//./{path.name}")
     sinks.open(1, path, 4 * A_PIPE)
+    sinks.open(0, f"{path.parent}/../{path.parent.name}//./{path.name}")  # a newer file goes first
     torn(sinks, reader, 1)
     sinks.put(0, "z", 20)
     assert [b"x" * 59_999, b"y" * 59_999, b"z" * 19] == read_lines(reader, 3)
