@@ -11,8 +11,6 @@
 
 #define ID(name) envoy_dynamic_module_type_attribute_id_##name
 
-enum { REQUEST = 0, REQUEST_TRAILERS = 1, RESPONSE = 2, RESPONSE_TRAILERS = 3 };
-
 /* Fields that Envoy tells as attributes. */
 static const struct {
   field_id field;
@@ -83,19 +81,10 @@ static bool parse_number(slice digits, uint64_t *number) {
   return digits.length > 0;
 }
 
-static slice header_name(const envoy_dynamic_module_type_envoy_http_header *header) {
-  return (slice){header->key_ptr, header->key_length};
-}
-
-static slice header_value(const envoy_dynamic_module_type_envoy_http_header *header) {
-  return (slice){header->value_ptr, header->value_length};
-}
-
-/* The first value of a header; false when the map has none. */
-static bool find_header(const header_view *map, slice name, slice *value) {
+bool header_find(const header_view *map, slice name, slice *value) {
   for (size_t i = 0; i < map->count; i++) {
-    if (slice_is(header_name(&map->headers[i]), name)) {
-      *value = header_value(&map->headers[i]);
+    if (slice_is(header_name(map, i), name)) {
+      *value = header_value(map, i);
       return true;
     }
   }
@@ -114,21 +103,21 @@ static void read_maps(entry *e, const host *h, unsigned maps) {
 }
 
 static void capture_request_headers(entry *e, const plan *p, uint64_t fields) {
-  const header_view *map = &e->maps[REQUEST];
+  const header_view *map = &e->maps[MAP_REQUEST];
   for (size_t i = 0; i < map->count; i++) {
-    slice name = header_name(&map->headers[i]);
+    slice name = header_name(map, i);
     if (name.length > ORIGINAL_PATH.length) {
       continue;
     }
     for (size_t j = 0; j < COUNT_OF(REQUEST_HEADERS); j++) {
       field_id field = REQUEST_HEADERS[j].field;
       if (!(e->have >> field & 1) && slice_is(name, REQUEST_HEADERS[j].name)) {
-        set_text(e, field, header_value(&map->headers[i]));
+        set_text(e, field, header_value(map, i));
       }
     }
   }
   slice original;
-  if ((fields & FIELD_BIT(path)) && find_header(map, ORIGINAL_PATH, &original)) {
+  if ((fields & FIELD_BIT(path)) && header_find(map, ORIGINAL_PATH, &original)) {
     set_text(e, field_path, original);
   }
   if ((e->have & FIELD_BIT(request_id)) && rules_hide(&p->rules[PLAN_REQUEST], REQUEST_ID)) {
@@ -185,12 +174,12 @@ static void capture_response(entry *e, uint64_t fields) {
   slice value;
   uint64_t number;
   if ((fields & FIELD_BIT(response_code)) && !(e->have & FIELD_BIT(response_code)) &&
-      find_header(&e->maps[RESPONSE], STATUS, &value) && parse_number(value, &number)) {
+      header_find(&e->maps[MAP_RESPONSE], STATUS, &value) && parse_number(value, &number)) {
     set_number(e, field_response_code, number);
   }
   if ((fields & FIELD_BIT(grpc_status)) &&
-      (find_header(&e->maps[RESPONSE_TRAILERS], GRPC_STATUS, &value) ||
-       find_header(&e->maps[RESPONSE], GRPC_STATUS, &value)) &&
+      (header_find(&e->maps[MAP_RESPONSE_TRAILERS], GRPC_STATUS, &value) ||
+       header_find(&e->maps[MAP_RESPONSE], GRPC_STATUS, &value)) &&
       parse_number(value, &number)) {
     set_number(e, field_grpc_status, number);
   }

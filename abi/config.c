@@ -8,7 +8,7 @@
 
 /* Loads a filter config: Python does all of it, C keeps what the streams need. */
 filter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
-                   envoy_dynamic_module_type_envoy_buffer text) {
+                          envoy_dynamic_module_type_envoy_buffer text) {
   filter_config *made = calloc(1, sizeof *made);
   if (made == NULL) {
     abort();

@@ -17,7 +17,7 @@ typedef struct filter_config {
 
 /* NULL: refused, and Envoy keeps the config that it had. */
 filter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
-                            envoy_dynamic_module_type_envoy_buffer text);
+                          envoy_dynamic_module_type_envoy_buffer text);
 void config_destroy(filter_config *c);
 /* A stream whose host died inside our own callback still needs its config until it leaves. */
 void config_hold(filter_config *c);

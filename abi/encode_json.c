@@ -17,10 +17,6 @@ typedef struct seen {
   uint64_t words[SEEN_WORDS];
 } seen;
 
-static slice name_of(const header_view *map, size_t i) {
-  return (slice){map->headers[i].key_ptr, map->headers[i].key_length};
-}
-
 /* Pseudo headers have fields of their own. */
 static bool is_ordinary(slice name) { return name.length > 0 && name.data[0] != ':'; }
 
@@ -38,7 +34,7 @@ static bool put_value(const header_view *map, size_t i, unsigned verdict, text *
   if (verdict & HEADER_HIDDEN) {
     return text_json(out, REDACTED);
   }
-  return text_json(out, (slice){map->headers[i].value_ptr, map->headers[i].value_length});
+  return text_json(out, header_value(map, i));
 }
 
 /* Appends a name with its colon. */
@@ -54,7 +50,7 @@ static bool put_key(slice name, slice key, text *out) {
 
 /* The next header with the name of header i; map->count when there is none. */
 static size_t next_same(const header_view *map, size_t i, size_t from) {
-  while (from < map->count && !slice_is(name_of(map, from), name_of(map, i))) {
+  while (from < map->count && !slice_is(header_name(map, from), header_name(map, i))) {
     from++;
   }
   return from;
@@ -85,7 +81,7 @@ static bool put_members(const header_view *map, const rules *r, header_order ord
                         bool *valid) {
   seen names = {{0}};
   for (size_t i = 0; i < map->count; i++) {
-    slice name = name_of(map, i);
+    slice name = header_name(map, i);
     slice key;
     uint32_t hash = name_hash(name);
     unsigned verdict = is_ordinary(name) ? rules_verdict(r, name, hash, &key) : 0;
@@ -147,13 +143,13 @@ static bool put_notes(const note *notes, int kind, text *out) {
 static bool put_header_field(const entry *e, const plan *p, field_id field, text *out) {
   switch (field) {
   case field_request_headers:
-    return put_headers(&e->maps[0], &p->rules[PLAN_REQUEST], out);
+    return put_headers(&e->maps[MAP_REQUEST], &p->rules[PLAN_REQUEST], out);
   case field_request_trailers:
-    return put_headers(&e->maps[1], &p->rules[PLAN_REQUEST], out);
+    return put_headers(&e->maps[MAP_REQUEST_TRAILERS], &p->rules[PLAN_REQUEST], out);
   case field_response_headers:
-    return put_headers(&e->maps[2], &p->rules[PLAN_RESPONSE], out);
+    return put_headers(&e->maps[MAP_RESPONSE], &p->rules[PLAN_RESPONSE], out);
   default:
-    return put_headers(&e->maps[3], &p->rules[PLAN_RESPONSE], out);
+    return put_headers(&e->maps[MAP_RESPONSE_TRAILERS], &p->rules[PLAN_RESPONSE], out);
   }
 }
 

@@ -73,13 +73,25 @@ typedef struct field_spec {
 
 extern const field_spec FIELDS[FIELD_COUNT];
 
-enum { MAP_COUNT = 4 };
+/* The header maps; the values are those of envoy_dynamic_module_type_http_header_type. */
+enum { MAP_REQUEST, MAP_REQUEST_TRAILERS, MAP_RESPONSE, MAP_RESPONSE_TRAILERS, MAP_COUNT };
 
 /* One header map as it stood when it was read. */
 typedef struct header_view {
   envoy_dynamic_module_type_envoy_http_header *headers;
   size_t count;
 } header_view;
+
+static inline slice header_name(const header_view *map, size_t i) {
+  return (slice){map->headers[i].key_ptr, map->headers[i].key_length};
+}
+
+static inline slice header_value(const header_view *map, size_t i) {
+  return (slice){map->headers[i].value_ptr, map->headers[i].value_length};
+}
+
+/* The first value of a header; false when the map has none. */
+bool header_find(const header_view *map, slice name, slice *value);
 
 /* What Python noted of a stream, in order. */
 typedef struct note {

@@ -4,7 +4,8 @@
  */
 #include "entry.h"
 
-enum { REQUEST = 1, REQUEST_TRAILERS = 2, RESPONSE = 4, RESPONSE_TRAILERS = 8 };
+/* A header map as a bit. */
+#define MAP_BIT(name) (1u << MAP_##name)
 
 field_id field_find(slice name) {
   field_id field = 0;
@@ -14,17 +15,18 @@ field_id field_find(slice name) {
   return field;
 }
 
-bool field_is_served(field_id field) { return FIELDS[field].since <= host_release(); }
+bool field_is_served(field_id field) { return FIELDS[field].since <= pyfilter_host_release(); }
 
 unsigned entry_maps(uint64_t fields) {
   const uint64_t from_request = FIELD_BIT(request_id) | FIELD_BIT(method) | FIELD_BIT(scheme) |
                                 FIELD_BIT(authority) | FIELD_BIT(path) | FIELD_BIT(request_headers);
   const uint64_t from_response =
       FIELD_BIT(response_headers) | FIELD_BIT(grpc_status) | FIELD_BIT(response_code);
-  return (fields & from_request ? REQUEST : 0) |
-         (fields & FIELD_BIT(request_trailers) ? REQUEST_TRAILERS : 0) |
-         (fields & from_response ? RESPONSE : 0) |
-         (fields & (FIELD_BIT(response_trailers) | FIELD_BIT(grpc_status)) ? RESPONSE_TRAILERS : 0);
+  const uint64_t from_response_trailers = FIELD_BIT(response_trailers) | FIELD_BIT(grpc_status);
+  return (fields & from_request ? MAP_BIT(REQUEST) : 0) |
+         (fields & FIELD_BIT(request_trailers) ? MAP_BIT(REQUEST_TRAILERS) : 0) |
+         (fields & from_response ? MAP_BIT(RESPONSE) : 0) |
+         (fields & from_response_trailers ? MAP_BIT(RESPONSE_TRAILERS) : 0);
 }
 
 bool entry_field_text(const entry *e, field_id field, text *out) {

@@ -77,7 +77,7 @@ static uint64_t end_sinks(file *f, uint64_t now) {
   return next_deadline;
 }
 
-/* What was dropped after the last stream that could have counted it: no counter will ever show it. */
+/* What was dropped after the last stream that could have counted it: no counter will show it. */
 static void tell_uncounted(file *f) {
   uint64_t dropped = atomic_exchange(&f->out.dropped, 0);
   if (dropped > 0) {
@@ -237,8 +237,9 @@ static void start(void) {
   }
 }
 
-/* One spelling for one file: its folder without links, dots and doubled slashes. The last part stays
- * as it is, because it may be a link that log rotation turns to another file. The caller frees. */
+/* One spelling for one file: its folder without links, dots and doubled slashes. The last part
+ * stays as it is, because it may be a link that log rotation turns to another file. The caller
+ * frees. */
 static char *spelling(const char *path) {
   const char *slash = strrchr(path, '/');
   size_t folder_length = slash == NULL ? 0 : (size_t)(slash - path) + 1;

@@ -4,7 +4,6 @@
  */
 #include "host.h"
 
-#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -46,13 +45,6 @@ const host_functions host_http = {
     .metadata_set = metadata_set,
     .count = count,
 };
-
-int host_release(void) {
-  if (dlsym(RTLD_DEFAULT, "envoy_dynamic_module_callback_log_v2") != NULL) {
-    return 40;
-  }
-  return envoy_dynamic_module_callback_get_log_level != NULL ? 39 : 38;
-}
 
 void host_log(envoy_dynamic_module_type_log_level level, const char *format, ...) {
   char line[512];

@@ -35,8 +35,6 @@ typedef struct host {
 /* A stream of an HTTP filter. */
 extern const host_functions host_http;
 
-/* The host's release, from the callbacks that it has: 38 for 1.38, and so on. */
-int host_release(void);
 /* One line in Envoy's log; any thread. */
 void host_log(envoy_dynamic_module_type_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -23,12 +23,12 @@
 
 /* Releases that we know, newest first, and one callback that came with each: how hosts tell
  * themselves apart. */
-static const struct host {
-  const char *release;
+static const struct release {
+  const char *name;
   int minor;
   const char *marker;
   const char *abi_version;
-} HOSTS[] = {
+} RELEASES[] = {
     {"1.40", 40, "envoy_dynamic_module_callback_log_v2", "v0.2.0"},
     {"1.39", 39, "envoy_dynamic_module_callback_get_log_level", "v0.1.0"},
     {"1.38", 38, "envoy_dynamic_module_callback_is_validation_mode", "v0.1.0"},
@@ -54,17 +54,17 @@ static void refuse(const char *reason) {
 }
 
 /* The newest known release whose marker the host has; NULL: older than all of them. */
-static const struct host *find_host(void) {
-  for (size_t i = 0; i < sizeof HOSTS / sizeof HOSTS[0]; i++) {
-    if (dlsym(RTLD_DEFAULT, HOSTS[i].marker) != NULL) {
-      return &HOSTS[i];
+static const struct release *find_release(void) {
+  for (size_t i = 0; i < sizeof RELEASES / sizeof RELEASES[0]; i++) {
+    if (dlsym(RTLD_DEFAULT, RELEASES[i].marker) != NULL) {
+      return &RELEASES[i];
     }
   }
   return NULL;
 }
 
 int pyfilter_host_release(void) {
-  const struct host *host = find_host();
+  const struct release *host = find_release();
   return host == NULL ? 0 : host->minor;
 }
 
@@ -164,7 +164,7 @@ static bool start_python(void) {
 }
 
 const char *interp_start(void) {
-  const struct host *host = find_host();
+  const struct release *host = find_release();
   if (host == NULL) {
     refuse("envoy_pyfilter: this Envoy is older than 1.38 (it lacks the callback "
            "is_validation_mode); supported are Envoy 1.38, 1.39 and 1.40");
@@ -179,7 +179,7 @@ const char *interp_start(void) {
   }
   char found[128];
   snprintf(found, sizeof found, "envoy_pyfilter: Python %.*s in a host like Envoy %s (ABI %s)",
-           (int)strcspn(Py_GetVersion(), " "), Py_GetVersion(), host->release, host->abi_version);
+           (int)strcspn(Py_GetVersion(), " "), Py_GetVersion(), host->name, host->abi_version);
   say(envoy_dynamic_module_type_log_level_Debug, found);
   return host->abi_version;
 }

@@ -33,8 +33,9 @@ plan *pyfilter_plan_new(const char *instance, size_t length, uint32_t flags) {
 
 /* 1.38 tells the details of a response only when a local reply is made, and only to the hook. */
 static void keep_details(plan *p, field_id field) {
-  p->details_from_hook =
-      p->details_from_hook || (field == field_response_code_details && host_release() < 39);
+  if (field == field_response_code_details && pyfilter_host_release() < 39) {
+    p->details_from_hook = true;
+  }
 }
 
 bool pyfilter_plan_field(plan *p, const char *name) {

@@ -45,8 +45,8 @@ static void tell_uncounted(sink *s) {
   uint64_t lost = sink_count_lines(s) + sink_take_dropped(s);
   if (lost > 0) {
     host_log(envoy_dynamic_module_type_log_level_Error,
-             "envoy_pyfilter: a Python sink: %llu entries were not delivered after the last stream, "
-             "so dropped_sink does not count them",
+             "envoy_pyfilter: a Python sink: %llu entries were dropped after the last stream, so "
+             "dropped_sink does not count them",
              (unsigned long long)lost);
   }
 }

@@ -24,18 +24,13 @@ static void log_conflict(const plan *p, state_key *key) {
 /* Appends a header's first value, as Envoy's own formats do, unless it is redacted; false: no such
  * header. */
 static bool put_header(const entry *e, const plan *p, const state_part *part, text *out) {
-  const rules *r = &p->rules[part->map < 2 ? PLAN_REQUEST : PLAN_RESPONSE];
-  bool hidden = rules_hide(r, part->text);
-  const header_view *map = &e->maps[part->map];
-  for (size_t i = 0; i < map->count; i++) {
-    slice name = {map->headers[i].key_ptr, map->headers[i].key_length};
-    if (slice_is(name, part->text)) {
-      slice value = {map->headers[i].value_ptr, map->headers[i].value_length};
-      text_put(out, hidden ? REDACTED : value);
-      return true;
-    }
+  const rules *r = &p->rules[part->map <= MAP_REQUEST_TRAILERS ? PLAN_REQUEST : PLAN_RESPONSE];
+  slice value;
+  bool found = header_find(&e->maps[part->map], part->text, &value);
+  if (found) {
+    text_put(out, rules_hide(r, part->text) ? REDACTED : value);
   }
-  return false;
+  return found;
 }
 
 /* Appends the text of a note; false: no such note. */
