@@ -16,6 +16,9 @@ filter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer na
   made->loaded.envoy = envoy;
   atomic_init(&made->references, 1);
   if (!pyfilter_config_new(&made->loaded, name.ptr, name.length, text.ptr, text.length)) {
+    if (made->loaded.plan != NULL) {
+      pyfilter_plan_free(made->loaded.plan);
+    }
     free(made);
     return NULL;
   }

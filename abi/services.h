@@ -76,7 +76,7 @@ bool pyfilter_plan_state_part(plan *p, int op, int map, const char *text, size_t
 void pyfilter_plan_sink(plan *p, sink *s);
 /* Tells the id of a counter that Python defined with Envoy: COUNT_*. */
 void pyfilter_plan_counter(plan *p, int which, size_t id);
-/* Lets go of a plan whose config was refused. */
+/* Lets go of a plan whose config was refused; for C itself. */
 void pyfilter_plan_free(plan *p);
 
 /* --- sinks --- */

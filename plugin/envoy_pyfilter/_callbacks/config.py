@@ -75,9 +75,12 @@ def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:
         (which, _define(out.envoy, "counter", f"{prefix}.{name}", ())) for name, which in _COUNTERS
     ]
     sinks = [None if sink.target is None else sink.target() for sink in spec.sinks]
-    out.plan = _make_plan(spec, sinks)
+    instance = spec.instance.encode()
+    plan: CData = lib.pyfilter_plan_new(instance, len(instance), _flags(spec))
+    out.plan = plan
     for which, number in counters:
-        lib.pyfilter_plan_counter(out.plan, which, number)
+        lib.pyfilter_plan_counter(plan, which, number)
+    _fill_plan(plan, spec, sinks)
 
 
 def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
@@ -89,16 +92,17 @@ def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
     return int(number[0])
 
 
-def _make_plan(spec: PlanSpec, sinks: list[Sink | None]) -> CData:
-    """Make C's plan; nothing may fail after its sinks were added, because they run at once."""
+def _flags(spec: PlanSpec) -> int:
     flags = lib.PLAN_LOG_REQUEST if spec.log_request else 0
     flags |= lib.PLAN_AT_END_OF_STREAM if spec.at_end_of_stream else 0
     flags |= lib.PLAN_TRAILERS if spec.trailers else 0
-    instance = spec.instance.encode()
-    plan: CData = lib.pyfilter_plan_new(instance, len(instance), flags)
+    return int(flags)
+
+
+def _fill_plan(plan: CData, spec: PlanSpec, sinks: list[Sink | None]) -> None:
+    """Fill C's plan; when something fails, C lets go of what is there. Sinks last: they run."""
     for name in spec.fields:
         if not lib.pyfilter_plan_field(plan, name.encode()):
-            lib.pyfilter_plan_free(plan)
             raise ConfigError(f"log.fields: no such field: {name}")
     _add_rules(plan, lib.PLAN_REQUEST, spec.request_headers)
     _add_rules(plan, lib.PLAN_RESPONSE, spec.response_headers)
@@ -106,7 +110,6 @@ def _make_plan(spec: PlanSpec, sinks: list[Sink | None]) -> CData:
         _add_state(plan, state)
     for sink, made in zip(spec.sinks, sinks, strict=True):
         _add_sink(plan, sink, made)
-    return plan
 
 
 def _add_rules(plan: CData, side: int, rules: HeaderRules) -> None:
@@ -126,7 +129,6 @@ def _add_state(plan: CData, state: StateSpec) -> None:
         if not lib.pyfilter_plan_state_part(
             plan, op, part.map, part.text, len(part.text), part.max_length
         ):
-            lib.pyfilter_plan_free(plan)
             raise ConfigError(f"state.{state.key.decode()}: no such field: {part.text.decode()}")
 
 
@@ -145,7 +147,11 @@ def _add_sink(plan: CData, spec: SinkSpec, made: Sink | None) -> None:
             done=partial(lib.pyfilter_sink_done, sink),
             name=spec.name,
         )
-        runner.start()
+        try:
+            runner.start()
+        except BaseException:  # no thread to be had: nobody will ever empty this sink
+            lib.pyfilter_sink_done(sink)
+            raise
 
 
 def _taker(sink: CData, capacity: int) -> Callable[[int], bytes | None]:
