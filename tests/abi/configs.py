@@ -26,7 +26,7 @@ class Config:
         self.streams: list[Stream] = []
         text = json.dumps(config) if isinstance(config, dict) else config
         self.events = host("config", self.name, filter_name, text)
-        self.accepted = bool(self.events[-1]["accepted"])
+        self.accepted = any(event.get("accepted") for event in self.events)
         self.ended = not self.accepted
 
     @classmethod
