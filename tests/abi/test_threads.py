@@ -220,6 +220,6 @@ def test_memory_stays_flat(start: StartHost) -> None:
     used = []
     for seed in range(1, 6):
         load(host, config, seed=seed, streams=150)
-        used.append(int(host("memory")[0]["bytes"]))
+        used.append(int(next(e["bytes"] for e in host("memory") if "bytes" in e)))
     assert used[-1] - used[2] < 60_000, used
     config.end()
