@@ -25,6 +25,7 @@ import envoy_pyfilter._hooks
 
 SOURCE = """
 #include "crossing.h"
+#include "envoy_abi_logger.h"
 #include "interp.h"
 static int cffi_start_python(void);
 int pyfilter_attach_python(void) { return cffi_start_python(); }
@@ -42,6 +43,7 @@ def declarations(name: str) -> str:
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations("envoy_abi.h"))
+ffibuilder.cdef(declarations("envoy_abi_logger.h"))
 ffibuilder.cdef(declarations("services.h"))
 ffibuilder.cdef('extern "Python+C" {' + declarations("crossing.h") + "}")
 ffibuilder.embedding_api("")

@@ -12,40 +12,28 @@
 #define ID(name) envoy_dynamic_module_type_attribute_id_##name
 
 /* Fields that Envoy tells as attributes. */
-static const struct {
-  field_id field;
-  envoy_dynamic_module_type_attribute_id id;
-} ATTRIBUTES[] = {
-    {field_protocol, ID(RequestProtocol)},
-    {field_response_code, ID(ResponseCode)},
-    {field_response_code_details, ID(ResponseCodeDetails)},
-    {field_route_name, ID(XdsRouteName)},
-    {field_upstream_host, ID(UpstreamAddress)},
-    {field_downstream_remote_address, ID(SourceAddress)},
-    {field_downstream_local_address, ID(DestinationAddress)},
-    {field_bytes_received, ID(RequestSize)},
-    {field_bytes_sent, ID(ResponseSize)},
+static const envoy_dynamic_module_type_attribute_id ATTRIBUTES[FIELD_COUNT] = {
+    [field_protocol] = ID(RequestProtocol),
+    [field_response_code] = ID(ResponseCode),
+    [field_response_code_details] = ID(ResponseCodeDetails),
+    [field_route_name] = ID(XdsRouteName),
+    [field_upstream_host] = ID(UpstreamAddress),
+    [field_downstream_remote_address] = ID(SourceAddress),
+    [field_downstream_local_address] = ID(DestinationAddress),
+    [field_bytes_received] = ID(RequestSize),
+    [field_bytes_sent] = ID(ResponseSize),
 };
-
-/* Fields that Envoy tells as request headers. The original path comes last: it takes the place of
- * the path that a filter may have rewritten. */
-static const struct {
-  field_id field;
-  slice name;
-} REQUEST_HEADERS[] = {
-    {field_method, {":method", 7}},           {field_scheme, {":scheme", 7}},
-    {field_authority, {":authority", 10}},    {field_path, {":path", 5}},
-    {field_request_id, {"x-request-id", 12}},
-};
-static const slice ORIGINAL_PATH = {"x-envoy-original-path", 21};
-static const slice REQUEST_ID = {"x-request-id", 12};
-static const slice STATUS = {":status", 7};
-static const slice GRPC_STATUS = {"grpc-status", 11};
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define ATTRIBUTE_FIELDS                                                                           \
+  (FIELD_BIT(protocol) | FIELD_BIT(response_code) | FIELD_BIT(response_code_details) |             \
+   FIELD_BIT(route_name) | FIELD_BIT(upstream_host) | FIELD_BIT(downstream_remote_address) |       \
+   FIELD_BIT(downstream_local_address) | FIELD_BIT(bytes_received) | FIELD_BIT(bytes_sent))
+/* Fields that are request headers. */
 #define HEADER_FIELDS                                                                              \
   (FIELD_BIT(method) | FIELD_BIT(scheme) | FIELD_BIT(authority) | FIELD_BIT(path) |                \
    FIELD_BIT(request_id))
+/* Fields that Envoy tells in a way of its own. */
+#define SPECIAL_FIELDS                                                                             \
+  (FIELD_BIT(upstream_cluster) | FIELD_BIT(response_flags) | FIELD_BIT(worker))
 
 /* Nanoseconds of a clock. */
 static uint64_t nanoseconds(clockid_t clock) {
@@ -81,48 +69,57 @@ static bool parse_number(slice digits, uint64_t *number) {
   return digits.length > 0;
 }
 
-bool header_find(const header_view *map, slice name, slice *value) {
-  for (size_t i = 0; i < map->count; i++) {
-    if (slice_is(header_name(map, i), name)) {
-      *value = header_value(map, i);
-      return true;
-    }
+/* Reads one map whole: two calls, however many headers it has. */
+static void read_map(entry *e, const plan *p, const host *h, worker *w, int map) {
+  header_room *room = &w->maps[map];
+  size_t count = h->call->headers_size(h->envoy, map);
+  header_room_for(room, count);
+  if (count > 0 && h->call->headers(h->envoy, map, room->headers)) {
+    headers_look(&p->tables[map], room, count, &e->maps[map], &e->kept);
+    e->have |= UINT64_C(1) << (field_request_headers + map);
   }
-  return false;
 }
 
-/* Reads the wanted maps whole: two calls for each map, however many headers it has. */
-static void read_maps(entry *e, const host *h, unsigned maps) {
+static void read_maps(entry *e, const plan *p, const host *h, unsigned maps) {
   worker *w = worker_self();
+  memset(e->kept.at, 0, KEPT_FEW * sizeof e->kept.at[0]);
+  for (unsigned i = KEPT_FEW; i < p->kept; i++) {
+    e->kept.at[i] = NULL;
+  }
   for (int map = 0; map < MAP_COUNT; map++) {
-    size_t count = maps >> map & 1 ? h->call->headers_size(h->envoy, map) : 0;
-    header_view *view = &e->maps[map];
-    view->headers = count > 0 ? worker_headers(w, map, count) : NULL;
-    view->count = count > 0 && h->call->headers(h->envoy, map, view->headers) ? count : 0;
+    e->maps[map].count = e->maps[map].listed_count = 0;
+  }
+  for (; maps != 0; maps &= maps - 1) {
+    read_map(e, p, h, w, __builtin_ctz(maps));
   }
 }
 
-static void capture_request_headers(entry *e, const plan *p, uint64_t fields) {
-  const header_view *map = &e->maps[MAP_REQUEST];
-  for (size_t i = 0; i < map->count; i++) {
-    slice name = header_name(map, i);
-    if (name.length > ORIGINAL_PATH.length) {
-      continue;
-    }
-    for (size_t j = 0; j < COUNT_OF(REQUEST_HEADERS); j++) {
-      field_id field = REQUEST_HEADERS[j].field;
-      if (!(e->have >> field & 1) && slice_is(name, REQUEST_HEADERS[j].name)) {
-        set_text(e, field, header_value(map, i));
-      }
-    }
+static void set_kept(entry *e, field_id field, unsigned place) {
+  const http_header *header = e->kept.at[place];
+  if (header != NULL) {
+    set_text(e, field, header_value(header));
   }
-  slice original;
-  if ((fields & FIELD_BIT(path)) && header_find(map, ORIGINAL_PATH, &original)) {
-    set_text(e, field_path, original);
+}
+
+/* The original path takes the place of the path that a route may have rewritten. */
+static void capture_path(entry *e, const record *r) {
+  set_kept(e, field_path, KEPT_PATH);
+  e->asked_path = header_kept(&e->kept, KEPT_PATH);
+  if (e->kept.at[KEPT_ORIGINAL_PATH] != NULL) {
+    set_kept(e, field_path, KEPT_ORIGINAL_PATH);
+    e->asked_path = r->original_path_free ? e->value[field_path].text : e->asked_path;
   }
-  if ((e->have & FIELD_BIT(request_id)) && rules_hide(&p->rules[PLAN_REQUEST], REQUEST_ID)) {
+}
+
+static void capture_request_headers(entry *e, const plan *p, const record *r) {
+  set_kept(e, field_method, KEPT_METHOD);
+  set_kept(e, field_scheme, KEPT_SCHEME);
+  set_kept(e, field_authority, KEPT_AUTHORITY);
+  set_kept(e, field_request_id, KEPT_REQUEST_ID);
+  if ((e->have & FIELD_BIT(request_id)) && p->hides_request_id) {
     set_text(e, field_request_id, REDACTED);
   }
+  capture_path(e, r);
 }
 
 /* What the local_reply hook heard, in place of an attribute that this host does not serve. */
@@ -134,18 +131,15 @@ static void capture_details(entry *e, const record *r) {
 
 /* Envoy says "no such thing" sometimes with false, sometimes with an empty text. */
 static void capture_attributes(entry *e, const host *h, uint64_t fields) {
-  for (size_t i = 0; i < COUNT_OF(ATTRIBUTES); i++) {
-    field_id field = ATTRIBUTES[i].field;
+  for (uint64_t left = fields & ATTRIBUTE_FIELDS; left != 0; left &= left - 1) {
+    field_id field = (field_id)__builtin_ctzll(left);
     envoy_dynamic_module_type_envoy_buffer found;
     uint64_t number;
-    if (!(fields >> field & 1)) {
-      continue;
-    }
     if (FIELDS[field].type == FIELD_NUMBER) {
-      if (h->call->attribute_number(h->envoy, ATTRIBUTES[i].id, &number)) {
+      if (h->call->attribute_number(h->envoy, ATTRIBUTES[field], &number)) {
         set_number(e, field, number);
       }
-    } else if (h->call->attribute_text(h->envoy, ATTRIBUTES[i].id, &found) && found.length > 0) {
+    } else if (h->call->attribute_text(h->envoy, ATTRIBUTES[field], &found) && found.length > 0) {
       set_text(e, field, (slice){found.ptr, found.length});
     }
   }
@@ -171,28 +165,40 @@ static void capture_special(entry *e, const host *h, uint64_t fields) {
 
 /* The status of the response, and gRPC's, which a call without a body has in its headers. */
 static void capture_response(entry *e, uint64_t fields) {
-  slice value;
-  uint64_t number;
-  if ((fields & FIELD_BIT(response_code)) && !(e->have & FIELD_BIT(response_code)) &&
-      header_find(&e->maps[MAP_RESPONSE], STATUS, &value) && parse_number(value, &number)) {
-    set_number(e, field_response_code, number);
+  uint64_t number = 0;
+  if ((fields & FIELD_BIT(response_code)) && !(e->have & FIELD_BIT(response_code))) {
+    bool known = parse_number(header_kept(&e->kept, KEPT_STATUS), &number);
+    set_number(e, field_response_code, known ? number : 0); /* 0: as Envoy's own formats print it */
   }
-  if ((fields & FIELD_BIT(grpc_status)) &&
-      (header_find(&e->maps[MAP_RESPONSE_TRAILERS], GRPC_STATUS, &value) ||
-       header_find(&e->maps[MAP_RESPONSE], GRPC_STATUS, &value)) &&
-      parse_number(value, &number)) {
-    set_number(e, field_grpc_status, number);
+  if (fields & FIELD_BIT(grpc_status)) {
+    bool trailer = e->kept.at[KEPT_GRPC_STATUS_IN_TRAILERS] != NULL;
+    unsigned place = trailer ? KEPT_GRPC_STATUS_IN_TRAILERS : KEPT_GRPC_STATUS;
+    if (parse_number(header_kept(&e->kept, place), &number)) {
+      set_number(e, field_grpc_status, number);
+    }
   }
 }
 
-/* What we know ourselves. */
-static void capture_record(entry *e, const record *r, uint64_t fields) {
+/* The wall clock may be set back while a stream lives; its end still comes after its start. */
+static uint64_t time_of(const record *r, int when) {
+  uint64_t now = when == FROM_RESPONSE ? nanoseconds(CLOCK_REALTIME) : r->start_unix_ns;
+  return now > r->start_unix_ns ? now : r->start_unix_ns;
+}
+
+static void capture_times(entry *e, const record *r, int when, uint64_t fields) {
+  if (fields & FIELD_BIT(time_unix_nano)) {
+    set_number(e, field_time_unix_nano, time_of(r, when));
+  }
   if (fields & (FIELD_BIT(duration_us) | FIELD_BIT(duration_ms))) {
     uint64_t duration = nanoseconds(CLOCK_MONOTONIC) - r->start_ns;
     set_number(e, field_duration_us, duration / 1000);
     set_number(e, field_duration_ms, duration / 1000000);
   }
   set_number(e, field_start_time_unix_nano, r->start_unix_ns);
+}
+
+/* What became of the stream in our hooks. */
+static void capture_record(entry *e, const record *r) {
   if (r->failed_hook != NULL) {
     set_text(e, field_failed_hook, (slice){r->failed_hook, strlen(r->failed_hook)});
   }
@@ -208,22 +214,22 @@ static void capture_record(entry *e, const record *r, uint64_t fields) {
 void entry_capture(entry *e, const plan *p, const host *h, const record *r, int when,
                    uint64_t fields, unsigned maps) {
   e->have = 0;
-  read_maps(e, h, maps);
+  read_maps(e, p, h, maps);
   set_text(e, field_instance, p->instance);
-  set_number(e, field_time_unix_nano,
-             when == FROM_RESPONSE ? nanoseconds(CLOCK_REALTIME) : r->start_unix_ns);
+  if (fields & TIMED_FIELDS) {
+    capture_times(e, r, when, fields);
+  }
   if (fields & HEADER_FIELDS) {
-    capture_request_headers(e, p, fields);
+    capture_request_headers(e, p, r);
   }
   if (p->details_from_hook) {
     capture_details(e, r);
     fields &= ~FIELD_BIT(response_code_details);
   }
   capture_attributes(e, h, fields);
-  capture_special(e, h, fields);
-  capture_response(e, fields);
-  capture_record(e, r, fields);
-  for (int map = 0; map < MAP_COUNT; map++) {
-    e->have |= (uint64_t)(e->maps[map].count > 0) << (field_request_headers + map);
+  if (fields & SPECIAL_FIELDS) {
+    capture_special(e, h, fields);
   }
+  capture_response(e, fields);
+  capture_record(e, r);
 }

@@ -5,42 +5,62 @@
 
 #include "crossing.h"
 #include "plan.h"
+#include "reads.h"
+
+/* A config as this file knows it. Python, Envoy and the streams know its first member alone. */
+typedef struct {
+  pyfilter_config loaded;
+  atomic_uint references; /* Envoy's, and one for each stream that outlives its host */
+  atomic_ullong pending_hook_errors;
+} whole_config;
+
+static whole_config *whole(pyfilter_config *c) { return (whole_config *)c; }
 
 /* Loads a filter config: Python does all of it, C keeps what the streams need. */
-filter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
-                          envoy_dynamic_module_type_envoy_buffer text) {
-  filter_config *made = calloc(1, sizeof *made);
+pyfilter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
+                            envoy_dynamic_module_type_envoy_buffer text) {
+  whole_config *made = calloc(1, sizeof *made);
   if (made == NULL) {
     abort();
   }
   made->loaded.envoy = envoy;
+  made->loaded.reads = reads_new();
   atomic_init(&made->references, 1);
   if (!pyfilter_config_new(&made->loaded, name.ptr, name.length, text.ptr, text.length)) {
     if (made->loaded.plan != NULL) {
       pyfilter_plan_free(made->loaded.plan);
     }
+    reads_free(made->loaded.reads);
     free(made);
     return NULL;
   }
-  return made;
+  if (made->loaded.plan != NULL) {
+    made->loaded.records = plan_records(made->loaded.plan);
+  }
+  return &made->loaded;
 }
 
 /* Ends a config. Its streams are gone, so nobody records with it any more. Python goes first: it
  * still may want to write; the plan's sinks are emptied after that, without the GIL. */
-void config_destroy(filter_config *c) {
-  pyfilter_config_destroy(c->loaded.python);
-  if (c->loaded.plan != NULL) {
-    plan_retire(c->loaded.plan);
+void config_destroy(pyfilter_config *c) {
+  pyfilter_config_destroy(c->number);
+  if (c->plan != NULL) {
+    plan_retire(c->plan);
   }
   config_release(c);
 }
 
-void config_hold(filter_config *c) { atomic_fetch_add(&c->references, 1); }
+void config_hold(pyfilter_config *c) { atomic_fetch_add(&whole(c)->references, 1); }
 
-void config_release(filter_config *c) {
-  if (atomic_fetch_sub(&c->references, 1) == 1) {
-    free(c);
+void config_release(pyfilter_config *c) {
+  if (atomic_fetch_sub(&whole(c)->references, 1) == 1) {
+    reads_free(c->reads);
+    free(whole(c));
   }
+}
+
+atomic_ullong *config_pending_hook_errors(pyfilter_config *c) {
+  return &whole(c)->pending_hook_errors;
 }
 
 /* Loads a route's config; what Envoy keeps is Python's handle itself. */

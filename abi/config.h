@@ -9,19 +9,16 @@
 
 #include "services.h"
 
-typedef struct filter_config {
-  pyfilter_config loaded;            /* what Python filled */
-  atomic_uint references;            /* Envoy's, and one for each stream that outlives its host */
-  atomic_ullong pending_hook_errors; /* counted when their stream was gone; the next one publishes */
-} filter_config;
-
 /* NULL: refused, and Envoy keeps the config that it had. */
-filter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
-                          envoy_dynamic_module_type_envoy_buffer text);
-void config_destroy(filter_config *c);
+pyfilter_config *config_new(void *envoy, envoy_dynamic_module_type_envoy_buffer name,
+                            envoy_dynamic_module_type_envoy_buffer text);
+void config_destroy(pyfilter_config *c);
 /* A stream whose host died inside our own callback still needs its config until it leaves. */
-void config_hold(filter_config *c);
-void config_release(filter_config *c);
+void config_hold(pyfilter_config *c);
+void config_release(pyfilter_config *c);
+/* Hook errors whose stream was gone; the config's next stream tells Envoy of them. */
+atomic_ullong *config_pending_hook_errors(pyfilter_config *c);
+
 void *route_config_new(envoy_dynamic_module_type_envoy_buffer name,
                        envoy_dynamic_module_type_envoy_buffer text);
 void route_config_destroy(void *route_config);

@@ -1,122 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * encode_json.c: an entry as one line of JSON. What does not change (keys, punctuation) was put
- * together by the compiler; a header's value can neither end its string nor its line (text.c).
+ * together by the compiler; a header's value can neither end its string nor its line (escape.c).
  */
-#include "entry.h"
+#include "escape.h"
+#include "logger_fields.h"
 
+/* A text's key has its first quote. */
+#define KEY_FIELD_TEXT(name) ",\"" #name "\":\""
+#define KEY_FIELD_NUMBER(name) ",\"" #name "\":"
+#define KEY_FIELD_TRUE(name) KEY_FIELD_NUMBER(name)
+#define KEY_FIELD_HEADERS(name) KEY_FIELD_NUMBER(name)
+#define KEY_FIELD_NOTES(name) KEY_FIELD_NUMBER(name)
 #define FIELD_SPEC(name, type, when, since)                                                        \
-  {SLICE(#name), SLICE(",\"" #name "\":"), type, when, since},
+  {KEY_##type(name), SLICE(#name), sizeof KEY_##type(name) - 1, type, when, since},
 
 const field_spec FIELDS[FIELD_COUNT] = {ENTRY_FIELDS(FIELD_SPEC)};
 
-/* Names seen while a map is encoded, a bit for each hash: two names may share one, but a name that
- * comes again finds its bit set. */
-enum { SEEN_WORDS = 8 };
-typedef struct seen {
-  uint64_t words[SEEN_WORDS];
-} seen;
+/* A byte may become this many, and a header takes this much beside its name and value: quotes, colon,
+ * comma, what stands for a hidden value, and copying in blocks. */
+enum { BYTE_ROOM = 8, HEADER_ROOM = 64 };
 
-/* Pseudo headers have fields of their own. */
-static bool is_ordinary(slice name) { return name.length > 0 && name.data[0] != ':'; }
+/* All that an entry takes beside texts, headers and notes: wherever one of these is written, so much
+ * is left for the rest. */
+enum { FIXED_ROOM = FIELD_COUNT * (FIELD_KEY_ROOM + NUMBER_ROOM) };
 
-/* Notes a hash; true when it was there. */
-static bool see(seen *s, uint32_t hash) {
-  uint64_t bit = UINT64_C(1) << (hash & 63);
-  uint64_t *word = &s->words[hash >> 6 & (SEEN_WORDS - 1)];
-  bool before = *word & bit;
-  *word |= bit;
-  return before;
+/* Writes a key of ours in whole blocks, which write up to two behind it. */
+static inline char *put_block(char *out, slice key) {
+  size_t i = 0;
+  do {
+    memcpy(out + i, key.data + i, 2 * BLOCK);
+    i += 2 * BLOCK;
+  } while (i < key.length);
+  return out + key.length;
 }
 
-/* Appends one value, or what stands for it. */
-static bool put_value(const header_view *map, size_t i, unsigned verdict, text *out) {
-  if (verdict & HEADER_HIDDEN) {
-    return text_json(out, REDACTED);
+/* Writes a name, up to the first quote of its value. */
+static inline char *put_name(char *out, const header_use *use, slice name, bool *valid) {
+  if (use->key.length > 0) {
+    return put_block(out, use->key);
   }
-  return text_json(out, header_value(map, i));
+  *out++ = '"';
+  out = json_at(out, name, valid);
+  memcpy(out, "\":\"", 3);
+  return out + 3;
 }
 
-/* Appends a name with its colon. */
-static bool put_key(slice name, slice key, text *out) {
-  if (key.length > 0) {
-    text_put(out, key);
-    return true;
+/* Writes one value, or what stands for it, up to its last quote. */
+static inline char *put_value(char *out, const listed_header *l, bool *valid) {
+  slice value = l->use->use & USE_HIDDEN ? REDACTED : header_value(l->header);
+  out = json_at(out, value, valid);
+  *out = '"';
+  return out + 1;
+}
+
+/* Writes a map's members as they come; no name comes twice. Each ends with a comma. */
+static char *put_members(char *out, const header_view *map, bool *valid) {
+  const listed_header *end = map->listed + map->listed_count;
+  for (const listed_header *l = map->listed; l < end; l++) {
+    if (l->use->use & USE_MEMBER) {
+      out = put_name(out, l->use, header_name(l->header), valid);
+      out = put_value(out, l, valid);
+      *out++ = ',';
+    }
   }
-  bool valid = text_json(out, name);
-  text_byte(out, ':');
-  return valid;
+  return out;
 }
 
-/* The next header with the name of header i; map->count when there is none. */
-static size_t next_same(const header_view *map, size_t i, size_t from) {
-  while (from < map->count && !slice_is(header_name(map, from), header_name(map, i))) {
+/* The next listed header with the name of this one; the end when there is none. */
+static const listed_header *next_same(const header_view *map, const listed_header *l,
+                                      const listed_header *from) {
+  const listed_header *end = map->listed + map->listed_count;
+  while (from < end && !slice_is(header_name(from->header), header_name(l->header))) {
     from++;
   }
   return from;
 }
 
-/* Appends all values of the name of header i, an array when there are several. */
-static bool put_values(const header_view *map, size_t i, unsigned verdict, text *out) {
-  size_t next = next_same(map, i, i + 1);
-  if (next == map->count) {
-    return put_value(map, i, verdict, out);
-  }
-  text_byte(out, '[');
-  bool valid = put_value(map, i, verdict, out);
-  for (; next < map->count; next = next_same(map, i, next + 1)) {
-    text_byte(out, ',');
-    valid &= put_value(map, next, verdict, out);
-  }
-  text_byte(out, ']');
-  return valid;
-}
-
-/* How the headers of a map are gone through: as they come until a name may have come before, or
- * with all values of a name at its first place. */
-typedef enum { AS_THEY_COME, GROUPED } header_order;
-
-/* Appends the members of a map's object. False: AS_THEY_COME does not do. */
-static bool put_members(const header_view *map, const rules *r, header_order order, text *out,
-                        bool *valid) {
-  seen names = {{0}};
-  for (size_t i = 0; i < map->count; i++) {
-    slice name = header_name(map, i);
-    slice key;
-    uint32_t hash = name_hash(name);
-    unsigned verdict = is_ordinary(name) ? rules_verdict(r, name, hash, &key) : 0;
-    if (!(verdict & HEADER_SHOWN)) {
+/* The same with all values of a name at its first place, an array when there are several. */
+static char *put_grouped(char *out, const header_view *map, bool *valid) {
+  const listed_header *end = map->listed + map->listed_count;
+  for (const listed_header *l = map->listed; l < end; l++) {
+    if (!(l->use->use & USE_MEMBER) || next_same(map, l, map->listed) < l) {
       continue;
     }
-    bool again = see(&names, hash);
-    if (again && order == AS_THEY_COME) {
-      return false;
+    const listed_header *next = next_same(map, l, l + 1);
+    bool several = next < end;
+    out = put_name(out, l->use, header_name(l->header), valid);
+    if (several) {
+      memcpy(out - 1, "[\"", 2); /* the bracket in place of the quote */
+      out++;
     }
-    if (again && next_same(map, i, 0) < i) {
-      continue; /* it stands with the first of its name */
+    out = put_value(out, l, valid);
+    for (; next < end; next = next_same(map, l, next + 1)) {
+      memcpy(out, ",\"", 2);
+      out = put_value(out + 2, next, valid);
     }
-    *valid &= put_key(name, key, out);
-    *valid &= order == GROUPED ? put_values(map, i, verdict, out) : put_value(map, i, verdict, out);
-    text_byte(out, ',');
+    if (several) {
+      *out++ = ']';
+    }
+    *out++ = ',';
   }
-  return true;
+  return out;
 }
 
-/* Appends a map as an object. False when something was not UTF-8. */
-static bool put_headers(const header_view *map, const rules *r, text *out) {
-  size_t start = out->length;
-  bool valid = true;
-  text_byte(out, '{');
-  if (!put_members(map, r, AS_THEY_COME, out, &valid)) {
-    out->length = start + 1;
-    valid = true;
-    put_members(map, r, GROUPED, out, &valid);
-  }
-  if (out->length > start + 1) {
-    out->length--; /* the last comma */
-  }
-  text_byte(out, '}');
-  return valid;
+/* Writes a map as an object. */
+static inline char *put_headers(char *out, const header_view *map, text *t, bool *valid) {
+  out = text_room(t, out, map->listed_bytes * BYTE_ROOM + (map->listed_count + 1) * HEADER_ROOM +
+                              FIXED_ROOM);
+  *out++ = '{';
+  char *start = out;
+  out = map->repeated ? put_grouped(out, map, valid) : put_members(out, map, valid);
+  out -= out > start; /* the last comma */
+  *out++ = '}';
+  return out;
 }
 
 /* Appends one kind of notes: notes as an object, the others as an array of pairs. */
@@ -139,56 +136,54 @@ static bool put_notes(const note *notes, int kind, text *out) {
   return valid;
 }
 
-/* Which rules and which map a field of headers shows. */
-static bool put_header_field(const entry *e, const plan *p, field_id field, text *out) {
-  switch (field) {
-  case field_request_headers:
-    return put_headers(&e->maps[MAP_REQUEST], &p->rules[PLAN_REQUEST], out);
-  case field_request_trailers:
-    return put_headers(&e->maps[MAP_REQUEST_TRAILERS], &p->rules[PLAN_REQUEST], out);
-  case field_response_headers:
-    return put_headers(&e->maps[MAP_RESPONSE], &p->rules[PLAN_RESPONSE], out);
-  default:
-    return put_headers(&e->maps[MAP_RESPONSE_TRAILERS], &p->rules[PLAN_RESPONSE], out);
-  }
-}
-
-/* Appends a field's value. False when it was not UTF-8. */
-static bool put_field(const entry *e, const plan *p, field_id field, text *out) {
+/* Writes a field's value behind its key. */
+static inline char *put_field(char *out, const entry *e, unsigned field, text *t, bool *valid) {
   switch (FIELDS[field].type) {
   case FIELD_TEXT:
-    return text_json(out, e->value[field].text);
+    out = text_room(t, out, e->value[field].text.length * BYTE_ROOM + FIXED_ROOM);
+    out = json_at(out, e->value[field].text, valid);
+    *out++ = '"';
+    return out;
   case FIELD_NUMBER:
-    text_number(out, e->value[field].number);
-    return true;
+    return number_at(out, e->value[field].number);
   case FIELD_TRUE:
-    text_put(out, SLICE("true"));
-    return true;
+    memcpy(out, "true", 4);
+    return out + 4;
   case FIELD_HEADERS:
-    return put_header_field(e, p, field, out);
+    return put_headers(out, &e->maps[field - field_request_headers], t, valid);
   case FIELD_NOTES:
     break;
   }
-  return put_notes(e->notes, (int)field - (int)field_notes, out);
+  text_end_at(t, out);
+  *valid &= put_notes(e->notes, (int)(field - field_notes), t);
+  return text_room(t, text_end(t), FIXED_ROOM);
 }
 
-void encode_json(entry *e, const plan *p, slice kind, uint64_t fields, text *out) {
-  size_t start = out->length;
+static inline char *put_key(char *out, unsigned field) {
+  memcpy(out, FIELDS[field].key, FIELD_KEY_ROOM);
+  return out + FIELDS[field].key_length;
+}
+
+void encode_json(entry *e, const plan *p, slice kind, uint64_t fields, text *t) {
+  size_t start = t->length;
   bool valid = true;
+  char *out = text_room(t, text_end(t), FIXED_ROOM);
   e->value[field_kind].text = kind;
   e->have |= FIELD_BIT(kind);
   for (uint64_t left = fields & e->have; left != 0; left &= left - 1) {
-    field_id field = (field_id)__builtin_ctzll(left);
-    text_put(out, FIELDS[field].json_key);
-    valid &= put_field(e, p, field, out);
+    unsigned field = (unsigned)__builtin_ctzll(left);
+    out = put_field(put_key(out, field), e, field, t, &valid);
+  }
+  if (p->logger_field_count > 0) {
+    text_end_at(t, out);
+    valid &= logger_fields_put(p->logger_fields, p->logger_field_count, &e->log, t);
+    out = text_room(t, text_end(t), FIXED_ROOM);
   }
   if (!valid && (fields & FIELD_BIT(invalid_utf8))) {
-    text_put(out, FIELDS[field_invalid_utf8].json_key);
-    text_put(out, SLICE("true"));
+    out = put_field(put_key(out, field_invalid_utf8), e, field_invalid_utf8, t, &valid);
   }
-  if (out->length == start) {
-    text_byte(out, ',');
-  }
-  out->data[start] = '{'; /* in place of the first key's comma */
-  text_put(out, SLICE("}\n"));
+  out += out == t->data + start; /* an entry without fields */
+  t->data[start] = '{';          /* in place of the first key's comma */
+  memcpy(out, "}\n", 2);
+  text_end_at(t, out + 2);
 }

@@ -8,11 +8,12 @@
 #ifndef PYFILTER_ENTRY_H
 #define PYFILTER_ENTRY_H
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
+#include "headers.h"
 #include "host.h"
 #include "plan.h"
-#include "rules.h"
 
 /* What a field holds. */
 typedef enum { FIELD_TEXT, FIELD_NUMBER, FIELD_TRUE, FIELD_HEADERS, FIELD_NOTES } field_type;
@@ -63,12 +64,16 @@ typedef enum { ENTRY_FIELDS(ENTRY_FIELD_ID) FIELD_COUNT } field_id;
 
 #define FIELD_BIT(name) (UINT64_C(1) << field_##name)
 
+enum { FIELD_KEY_ROOM = 32, FIELD_SPEC_SIZE = 64 };
+
 typedef struct field_spec {
+  /* In JSON: the comma before it, its quotes and colon, a text's first quote. */
+  alignas(FIELD_SPEC_SIZE) char key[FIELD_KEY_ROOM];
   slice name;
-  slice json_key; /* with quotes, colon, and the comma before it */
-  field_type type;
-  int when;
-  int since;
+  uint8_t key_length;
+  uint8_t type; /* field_type */
+  uint8_t when;
+  uint8_t since;
 } field_spec;
 
 extern const field_spec FIELDS[FIELD_COUNT];
@@ -76,29 +81,12 @@ extern const field_spec FIELDS[FIELD_COUNT];
 /* The header maps; the values are those of envoy_dynamic_module_type_http_header_type. */
 enum { MAP_REQUEST, MAP_REQUEST_TRAILERS, MAP_RESPONSE, MAP_RESPONSE_TRAILERS, MAP_COUNT };
 
-/* One header map as it stood when it was read. */
-typedef struct header_view {
-  envoy_dynamic_module_type_envoy_http_header *headers;
-  size_t count;
-} header_view;
-
-static inline slice header_name(const header_view *map, size_t i) {
-  return (slice){map->headers[i].key_ptr, map->headers[i].key_length};
-}
-
-static inline slice header_value(const header_view *map, size_t i) {
-  return (slice){map->headers[i].value_ptr, map->headers[i].value_length};
-}
-
-/* The first value of a header; false when the map has none. */
-bool header_find(const header_view *map, slice name, slice *value);
-
 /* What Python noted of a stream, in order. */
 typedef struct note {
   struct note *next;
   int kind; /* NOTE_* */
   slice key;
-  slice text; /* for state formats */
+  slice text; /* for formats */
   slice json; /* for entries */
 } note;
 
@@ -109,59 +97,106 @@ typedef union field_value {
 
 enum { LONGEST_FLAGS = 192 };
 
+struct logger_field; /* see logger_fields.h */
+
+/* The log that an access logger was told of. */
+typedef struct told_log {
+  void *envoy;
+  envoy_dynamic_module_type_access_log_type type;
+} told_log;
+
 typedef struct entry {
   uint64_t have; /* FIELD_BIT of the fields that are known */
   field_value value[FIELD_COUNT];
+  slice asked_path; /* `path`, but whatever x-envoy-original-path a client sent; for packets */
   header_view maps[MAP_COUNT];
+  kept_headers kept;
   const note *notes;
+  told_log log; /* of an access logger's entry */
   char flags[LONGEST_FLAGS]; /* the text of response_flags */
 } entry;
 
-/* What makes up the value of a filter-state key. */
-typedef struct state_part {
+/* A piece of a format. */
+typedef struct format_part {
   int op; /* PART_* */
   int map;
-  slice text;
+  unsigned kept;    /* of a header: the place that keeps its value, KEPT_*; else NOT_KEPT */
+  bool hidden;      /* of a header: its value is not to be seen */
+  slice text;       /* of metadata: the key */
+  slice name_space; /* of metadata */
+  atomic_int *last; /* of metadata: see host.h; workers share it */
+  slice memory;     /* what text and name_space lie in */
   size_t max_length;
   field_id field;
-} state_part;
+} format_part;
+
+typedef struct format {
+  format_part *parts;
+  size_t count;
+} format;
+
+/* Where a plan's workers say something once. */
+typedef _Atomic bool told;
 
 typedef struct state_key {
   slice key;
-  state_part *parts;
-  size_t count;
-  _Atomic bool conflict_told; /* the only thing in a plan that a worker writes */
+  format value;
+  told conflict;
 } state_key;
+
+struct cilium; /* what packets of cilium.LogEntry hold beside the stream, see encode_cilium.h */
+
+/* A sink, and what it gets: packets, or lines of JSON, which are the same for all. */
+typedef struct output {
+  sink *to;
+  struct cilium *cilium; /* NULL: lines of JSON */
+} output;
 
 /* Made while a config loads, read-only after that. */
 struct plan {
   slice instance;
   uint32_t flags;        /* PLAN_LOG_REQUEST ... */
-  uint64_t fields[2];    /* of the entry, by FROM_REQUEST and FROM_RESPONSE */
+  uint64_t fields[2];    /* of a line of JSON, by FROM_REQUEST and FROM_RESPONSE */
+  const struct logger_field **logger_fields; /* more of a line of JSON, of an access logger */
+  size_t logger_field_count;
+  uint64_t captured[2];  /* fields that are read from the host, for any output */
   unsigned maps[2];      /* header maps that these are read from, a bit each */
   uint64_t state_fields; /* that state formats need */
   unsigned state_maps;   /* header maps that state formats need */
   rules rules[2];        /* PLAN_REQUEST, PLAN_RESPONSE */
+  header_table tables[MAP_COUNT];
+  unsigned kept;         /* places of KEPT_* that are taken */
   state_key *states;
   size_t state_count;
-  sink **sinks;
-  size_t sink_count;
+  output *outputs;
+  size_t output_count;
+  format *open; /* the one that gets the next part; only while the config loads */
+  struct cilium *open_cilium; /* whose it is; NULL: a state key's */
+  bool has_json;    /* an output takes lines */
+  bool has_packets; /* one takes packets */
   size_t counters[COUNT_KINDS];
+  size_t gauges[GAUGE_KINDS]; /* 0: not defined, as there is no sink that has them */
+  bool hides_request_id;  /* the field is not to be seen */
   bool details_from_hook; /* response_code_details: this host has no attribute for it */
 };
 
-/* Takes the time at which a stream begins. */
-void record_clock(record *r);
+/* The record of a stream that a logger is told of: what Envoy's clock says. */
+void record_of_log(record *r, const plan *p, const host *h);
+/* The fields that need a clock. */
+#define TIMED_FIELDS                                                                               \
+  (FIELD_BIT(time_unix_nano) | FIELD_BIT(start_time_unix_nano) | FIELD_BIT(duration_us) |          \
+   FIELD_BIT(duration_ms))
+
 /* Reads what `fields` and `maps` name from the host; all but the kind. when: FROM_*. */
 void entry_capture(entry *e, const plan *p, const host *h, const record *r, int when,
                    uint64_t fields, unsigned maps);
 /* The field of that name; FIELD_COUNT when there is none. */
 field_id field_find(slice name);
-/* Whether this host can tell the field. */
-bool field_is_served(field_id field);
+/* Whether the plan's host can tell the field: an access logger always could. */
+bool field_is_served(const plan *p, field_id field);
 /* The header maps that the fields are read from, a bit each. */
 unsigned entry_maps(uint64_t fields);
-/* The text of a field for a state format; false: not known. */
+/* The text of a field for a format; false: not known. */
 bool entry_field_text(const entry *e, field_id field, text *out);
 
 /* Appends the entry as one line of JSON. kind: "request", "denied" or "response". */

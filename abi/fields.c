@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fields.c: which fields and header maps an entry needs, and fields as text for state formats.
+ * fields.c: which fields and header maps an entry needs, and fields as text for formats.
  */
 #include "entry.h"
 
@@ -15,7 +15,9 @@ field_id field_find(slice name) {
   return field;
 }
 
-bool field_is_served(field_id field) { return FIELDS[field].since <= pyfilter_host_release(); }
+bool field_is_served(const plan *p, field_id field) {
+  return (p->flags & PLAN_OF_LOGGER) || FIELDS[field].since <= pyfilter_host_release();
+}
 
 unsigned entry_maps(uint64_t fields) {
   const uint64_t from_request = FIELD_BIT(request_id) | FIELD_BIT(method) | FIELD_BIT(scheme) |
@@ -31,10 +33,6 @@ unsigned entry_maps(uint64_t fields) {
 
 bool entry_field_text(const entry *e, field_id field, text *out) {
   if (!(e->have >> field & 1)) {
-    if (field == field_response_code) {
-      text_put(out, SLICE("0")); /* as Envoy's own formats print a response that never came */
-      return true;
-    }
     return false;
   }
   switch (FIELDS[field].type) {

@@ -13,45 +13,34 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include "flusher.h"
 #include "host.h"
 
 enum {
-  BATCH = 64,          /* pieces in one write */
-  TURN = 1 << 20,      /* bytes before other files get theirs */
-  SHORTEST_PAUSE = 10, /* ms */
-  LONGEST_PAUSE = 1000,
-  STALLED_MS = 1000, /* no room for so long is trouble */
+  BATCH = 64,     /* pieces in one write */
+  TURN = 1 << 20, /* bytes before other files get theirs */
 };
 
-file *file_new(const char *path, int event) {
+static outlet *make(const char *path) {
   file *f = calloc(1, sizeof *f);
   if (f == NULL) {
     abort();
   }
-  f->path = (char *)slice_copy(path, strlen(path)).data;
   f->standard = strcmp(path, "/dev/stdout") == 0 ? 1 : strcmp(path, "/dev/stderr") == 0 ? 2 : 0;
   f->fd = -1;
-  f->out.bell.event = event;
-  return f;
+  return &f->out;
 }
 
-void file_free(file *f) {
-  file_close(f);
-  free(f->path);
-  free(f);
+static file *of(const outlet *o) { return (file *)o; }
+
+static void end(outlet *o) {
+  file_close(of(o));
+  free(of(o));
 }
 
-bool file_has_bytes(file *f) {
-  for (sink *s = atomic_load(&f->sinks); s != NULL; s = s->next) {
-    if (sink_has_bytes(s)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool file_is_blocked(const file *f) { return f->full || f->retry_at > now_ms(); }
+static bool is_blocked(const outlet *o) { return !retry_is_ready(&of(o)->again, now_ms()); }
 
 /* Trouble is counted and logged when it begins, not each time that a try fails. error 0: `what`
  * says it all. */
@@ -59,30 +48,29 @@ static void trouble(file *f, const char *what, int error) {
   char reason[128];
   if (!f->troubled) {
     f->troubled = true;
-    atomic_fetch_add_explicit(&f->out.errors, 1, memory_order_relaxed);
+    outlet_count(&f->out, COUNT_SINK_ERRORS, 1);
     host_log(envoy_dynamic_module_type_log_level_Warn,
              "envoy_pyfilter: %s: %s%s%s; entries wait, and are dropped when their ring is full",
-             f->path, what, error ? ": " : "",
+             f->out.path, what, error ? ": " : "",
              error ? strerror_r(error, reason, sizeof reason) : "");
   }
 }
 
 /* All that waited is delivered. */
 static void trouble_is_over(file *f) {
-  f->pause = 0;
-  f->retry_at = 0;
+  f->again.pause = 0;
+  f->again.at = 0;
   if (f->troubled) {
     f->troubled = false;
     host_log(envoy_dynamic_module_type_log_level_Info, "envoy_pyfilter: %s: delivered again",
-             f->path);
+             f->out.path);
   }
 }
 
-/* The next try is later each time, up to a second. */
-static void back_off(file *f) {
-  f->pause = f->pause == 0 ? SHORTEST_PAUSE : f->pause * 2;
-  f->pause = f->pause > LONGEST_PAUSE ? LONGEST_PAUSE : f->pause;
-  f->retry_at = now_ms() + f->pause;
+static bool is_pipe(const file *f) {
+  struct stat status;
+  int failed = f->standard ? fstat(f->standard, &status) : stat(f->out.path, &status);
+  return failed == 0 && S_ISFIFO(status.st_mode);
 }
 
 /* Opens, or says why not and when to try again. */
@@ -90,28 +78,30 @@ static bool open_or_say(file *f) {
   if (file_open(f)) {
     return true;
   }
-  if (errno == ENXIO) {
+  int error = errno;
+  if (error == ENXIO && is_pipe(f)) {
     trouble(f, "nobody reads it", 0);
   } else {
-    trouble(f, "cannot be opened", errno);
+    trouble(f, "cannot be opened", error);
   }
-  back_off(f);
+  retry_back_off(&f->again);
   return false;
 }
 
-void file_prepare(file *f) {
+static void prepare(outlet *o) {
+  file *f = of(o);
   if (f->fd < 0 && !f->troubled) {
     open_or_say(f);
-    f->retry_at = 0;
+    f->again.at = 0;
   }
 }
 
 /* Gives the rest of a begun line up: what its start was written to is gone. */
 static void abandon_line(file *f) {
-  if (f->torn != NULL) {
-    ring_skip_line(f->torn);
-    f->torn = NULL;
-    atomic_fetch_add_explicit(&f->out.dropped, 1, memory_order_relaxed);
+  if (f->out.torn != NULL) {
+    ring_skip_line(f->out.torn);
+    f->out.torn = NULL;
+    outlet_count(&f->out, COUNT_DROPPED_SINK, 1);
   }
 }
 
@@ -123,13 +113,13 @@ static int add_ring(ring *r, struct iovec *pieces, ring **owners, int count) {
 
 /* Collects what waits, a begun line first. The rings take turns in being next. */
 static int gather(file *f, struct iovec *pieces, ring **owners) {
-  int count = f->torn != NULL ? add_ring(f->torn, pieces, owners, 0) : 0;
+  int count = f->out.torn != NULL ? add_ring(f->out.torn, pieces, owners, 0) : 0;
   f->turn++;
-  for (sink *s = atomic_load(&f->sinks); s != NULL; s = s->next) {
+  for (sink *s = atomic_load(&f->out.sinks); s != NULL; s = s->next) {
     unsigned end = atomic_load(&s->rings_end);
     for (unsigned i = 0; i < end && count + 2 <= BATCH; i++) {
       ring *r = sink_ring(s, (f->turn + i) % end);
-      if (r != NULL && r != f->torn) {
+      if (r != NULL && r != f->out.torn) {
         count = add_ring(r, pieces, owners, count);
       }
     }
@@ -180,36 +170,29 @@ static void took(file *f, const struct iovec *pieces, ring *const *owners, size_
   for (int i = 0; written > 0; i++) {
     size_t part = written < pieces[i].iov_len ? written : pieces[i].iov_len;
     char last = ((const char *)pieces[i].iov_base)[part - 1];
-    f->torn = last == '\n' ? NULL : owners[i];
+    f->out.torn = last == '\n' ? NULL : owners[i];
     ring_take(owners[i], part);
     written -= part;
   }
 }
 
-/* No room: wait until poll says that there is; by the clock when poll said so and was wrong. */
-static void no_room(file *f) {
-  f->full = !f->told_room;
-  if (f->told_room) {
-    f->told_room = false;
-    back_off(f);
-  }
-  if (f->full_since == 0) {
-    f->full_since = now_ms();
-  }
+static int awaits(const outlet *o, short *events) {
+  *events = POLLOUT;
+  return of(o)->again.full ? of(o)->fd : -1;
 }
 
-void file_has_room(file *f) {
-  f->full = false;
-  f->told_room = true;
+static void woken(outlet *o, short events) {
+  (void)events;
+  retry_told_room(&of(o)->again);
 }
 
 static void failed(file *f, int error) {
   if (error == EAGAIN || error == EWOULDBLOCK) {
-    no_room(f);
+    retry_no_room(&f->again);
     return;
   }
   trouble(f, "cannot be written", error);
-  back_off(f);
+  retry_back_off(&f->again);
   bool gone = error == EPIPE || error == EBADF || error == ENXIO || error == ECONNRESET;
   if (gone || file_moved(f)) {
     abandon_line(f);
@@ -219,7 +202,7 @@ static void failed(file *f, int error) {
 
 /* Makes sure that the right file is open. A begun line is finished in the file where it began. */
 static bool ready(file *f) {
-  if (f->fd >= 0 && f->torn == NULL && file_moved(f)) {
+  if (f->fd >= 0 && f->out.torn == NULL && file_moved(f)) {
     file_close(f);
   }
   return f->fd >= 0 || open_or_say(f);
@@ -242,39 +225,62 @@ static size_t flush_once(file *f) {
     return 0;
   }
   took(f, pieces, owners, (size_t)written);
-  f->told_room = false;
-  f->full_since = f->pause = 0;
+  retry_worked(&f->again);
   return (size_t)written;
 }
 
-file_progress file_flush(file *f) {
+static outlet_progress flush(outlet *o) {
+  file *f = of(o);
   uint64_t now = now_ms();
   size_t total = 0;
   size_t written;
-  if (f->full_since != 0 && now - f->full_since >= STALLED_MS) {
+  if (retry_is_stalled(&f->again, now)) {
     trouble(f, "its reader does not keep up", 0);
   }
-  if (f->full || f->retry_at > now || !file_has_bytes(f) || !ready(f)) {
-    return FILE_IDLE;
+  if (!retry_is_ready(&f->again, now) || !outlet_has_bytes(o) || !ready(f)) {
+    return OUTLET_IDLE;
   }
-  f->retry_at = 0;
+  f->again.at = 0;
   do {
     written = flush_once(f);
     total += written;
   } while (written > 0 && total < TURN);
-  if (total > 0 && !file_has_bytes(f)) {
+  if (total > 0 && !outlet_has_bytes(o)) {
     trouble_is_over(f);
   }
-  return total >= TURN ? FILE_MORE : total > 0 ? FILE_WROTE : FILE_IDLE;
+  return total >= TURN ? OUTLET_MORE : total > 0 ? OUTLET_WORKED : OUTLET_IDLE;
 }
 
-int64_t file_patience(const file *f, uint64_t now) {
-  if (f->retry_at > now) {
-    return (int64_t)(f->retry_at - now);
+static int64_t patience(const outlet *o, uint64_t now) {
+  return retry_patience(&of(o)->again, now, of(o)->troubled);
+}
+
+/* Entries go from the rings to the file. */
+static size_t waits(const outlet *o) {
+  (void)o;
+  return 0;
+}
+
+static const outlet_kind FILES = {
+    .make = make,
+    .free = end,
+    .prepare = prepare,
+    .waits = waits,
+    .flush = flush,
+    .patience = patience,
+    .is_blocked = is_blocked,
+    .awaits = awaits,
+    .woken = woken,
+};
+
+sink *pyfilter_sink_file(const char *path, size_t ring_bytes) {
+  if (envoy_dynamic_module_callback_is_validation_mode()) {
+    return sink_new(NULL, ring_bytes, false);
   }
-  if (f->full && !f->troubled) {
-    uint64_t stalled = f->full_since + STALLED_MS;
-    return stalled > now ? (int64_t)(stalled - now) : 0;
-  }
-  return -1;
+  char *known = outlet_path(path);
+  pthread_mutex_lock(&sinks_lock);
+  sink *s = flusher_sink(&FILES, known, ring_bytes);
+  pthread_mutex_unlock(&sinks_lock);
+  free(known);
+  return s;
 }

@@ -31,7 +31,7 @@ static int open_standard(file *f) {
 
 static int open_path(file *f) {
   f->way = WAY_WRITE;
-  return open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
+  return open(f->out.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0644);
 }
 
 bool file_open(file *f) {
@@ -64,7 +64,7 @@ bool file_moved(const file *f) {
   if (f->standard) {
     return false;
   }
-  if (stat(f->path, &status) < 0) {
+  if (stat(f->out.path, &status) < 0) {
     return errno == ENOENT;
   }
   return status.st_dev != f->device || status.st_ino != f->inode;

@@ -6,10 +6,7 @@
 #include "config.h"
 #include "interp.h"
 #include "stream.h"
-
-#define HOOK(name) envoy_dynamic_module_on_http_filter_##name
-#define TYPE(name) envoy_dynamic_module_type_##name
-#define STATUS(name) envoy_dynamic_module_type_on_http_filter_##name##_status
+#include "unused_hooks.h"
 
 /* The whole process and its configs: on the main thread (a destroy may come from any). */
 
@@ -19,7 +16,7 @@ const void *HOOK(config_new)(void *envoy, TYPE(envoy_buffer) name, TYPE(envoy_bu
   return config_new(envoy, name, config);
 }
 
-void HOOK(config_destroy)(const void *config) { config_destroy((filter_config *)config); }
+void HOOK(config_destroy)(const void *config) { config_destroy((pyfilter_config *)config); }
 
 const void *HOOK(per_route_config_new)(TYPE(envoy_buffer) name, TYPE(envoy_buffer) config) {
   return route_config_new(name, config);
@@ -30,7 +27,7 @@ void HOOK(per_route_config_destroy)(const void *config) { route_config_destroy((
 /* A stream: on its worker, in this order. */
 
 const void *HOOK(new)(const void *config, void *envoy) {
-  return stream_new((filter_config *)config, envoy);
+  return stream_new((pyfilter_config *)config, envoy);
 }
 
 STATUS(request_headers) HOOK(request_headers)(void *envoy, const void *stream, bool end) {
@@ -94,57 +91,3 @@ void HOOK(downstream_below_write_buffer_low_watermark)(void *envoy, const void *
   (void)envoy;
   stream_below_watermark((pyfilter_stream *)stream);
 }
-
-/* Envoy wants these to exist. We start no callouts and no config-level events, so none ever comes. */
-
-#define UNUSED __attribute__((unused))
-
-void HOOK(config_scheduled)(UNUSED void *envoy, UNUSED const void *config, UNUSED uint64_t event) {}
-
-void HOOK(http_callout_done)(UNUSED void *envoy, UNUSED const void *stream, UNUSED uint64_t id,
-                             UNUSED TYPE(http_callout_result) result,
-                             UNUSED TYPE(envoy_http_header) * headers, UNUSED size_t headers_size,
-                             UNUSED TYPE(envoy_buffer) * chunks, UNUSED size_t chunks_size) {}
-
-void HOOK(http_stream_headers)(UNUSED void *envoy, UNUSED const void *stream, UNUSED uint64_t id,
-                               UNUSED TYPE(envoy_http_header) * headers, UNUSED size_t size,
-                               UNUSED bool end) {}
-
-void HOOK(http_stream_data)(UNUSED void *envoy, UNUSED const void *stream, UNUSED uint64_t id,
-                            UNUSED const TYPE(envoy_buffer) * data, UNUSED size_t count,
-                            UNUSED bool end) {}
-
-void HOOK(http_stream_trailers)(UNUSED void *envoy, UNUSED const void *stream, UNUSED uint64_t id,
-                                UNUSED TYPE(envoy_http_header) * trailers, UNUSED size_t size) {}
-
-void HOOK(http_stream_complete)(UNUSED void *envoy, UNUSED const void *stream, UNUSED uint64_t id) {
-}
-
-void HOOK(http_stream_reset)(UNUSED void *envoy, UNUSED const void *stream, UNUSED uint64_t id,
-                             UNUSED TYPE(http_stream_reset_reason) reason) {}
-
-void HOOK(config_http_callout_done)(UNUSED void *envoy, UNUSED const void *config,
-                                    UNUSED uint64_t id, UNUSED TYPE(http_callout_result) result,
-                                    UNUSED TYPE(envoy_http_header) * headers,
-                                    UNUSED size_t headers_size, UNUSED TYPE(envoy_buffer) * chunks,
-                                    UNUSED size_t chunks_size) {}
-
-void HOOK(config_http_stream_headers)(UNUSED void *envoy, UNUSED const void *config,
-                                      UNUSED uint64_t id, UNUSED TYPE(envoy_http_header) * headers,
-                                      UNUSED size_t size, UNUSED bool end) {}
-
-void HOOK(config_http_stream_data)(UNUSED void *envoy, UNUSED const void *config,
-                                   UNUSED uint64_t id, UNUSED const TYPE(envoy_buffer) * data,
-                                   UNUSED size_t count, UNUSED bool end) {}
-
-void HOOK(config_http_stream_trailers)(UNUSED void *envoy, UNUSED const void *config,
-                                       UNUSED uint64_t id,
-                                       UNUSED TYPE(envoy_http_header) * trailers,
-                                       UNUSED size_t size) {}
-
-void HOOK(config_http_stream_complete)(UNUSED void *envoy, UNUSED const void *config,
-                                       UNUSED uint64_t id) {}
-
-void HOOK(config_http_stream_reset)(UNUSED void *envoy, UNUSED const void *config,
-                                    UNUSED uint64_t id,
-                                    UNUSED TYPE(http_stream_reset_reason) reason) {}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "left.h"
 #include "sink.h"
 
 typedef struct python_outlet {
@@ -23,40 +24,41 @@ unsigned python_sinks;
 
 static python_outlet *outlet_of(sink *s) { return (python_outlet *)s->out; }
 
-sink *pyfilter_sink_python(size_t ring_bytes) {
+sink *pyfilter_sink_python(const char *name, size_t ring_bytes) {
   if (envoy_dynamic_module_callback_is_validation_mode()) {
-    return sink_new(NULL, ring_bytes);
+    return sink_new(NULL, ring_bytes, false);
   }
   python_outlet *o = calloc(1, sizeof *o);
   if (o == NULL) {
     abort();
   }
-  o->out.python = true;
+  o->out.path = (char *)slice_copy(name, strlen(name)).data;
   o->out.bell.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   pthread_mutex_lock(&sinks_lock);
   python_sinks++;
   pthread_mutex_unlock(&sinks_lock);
-  return sink_new(&o->out, ring_bytes);
+  return sink_new(&o->out, ring_bytes, false);
 }
 
-/* Logs what no counter will ever show: entries that the thread left behind because it ended early,
- * and those that were dropped after the last stream. */
-static void tell_uncounted(sink *s) {
-  uint64_t lost = sink_count_lines(s) + sink_take_dropped(s);
+/* Counts and logs the entries that the thread left behind because it ended early. */
+static void give_up(sink *s) {
+  size_t lost = sink_count_entries(s);
   if (lost > 0) {
+    outlet_count(s->out, COUNT_DROPPED_SINK, lost);
     host_log(envoy_dynamic_module_type_log_level_Error,
-             "envoy_pyfilter: a Python sink: %llu entries were dropped after the last stream, so "
-             "dropped_sink does not count them",
-             (unsigned long long)lost);
+             "envoy_pyfilter: %s: %zu entries were not delivered", s->out->path, lost);
   }
 }
 
 /* Under sinks_lock: the second of the two that let go frees. */
 static void end(sink *s) {
   python_outlet *o = outlet_of(s);
-  tell_uncounted(s);
+  give_up(s);
+  left_by(&o->out);
+  free((char *)o->out.last_user.data);
   close(o->out.bell.event);
   sink_free(s);
+  free(o->out.path);
   free(o);
   python_sinks--;
   pthread_cond_broadcast(&sinks_changed);
@@ -86,8 +88,8 @@ void pyfilter_sink_done(sink *s) {
 
 void pyfilter_sink_failed(sink *s, uint64_t entries) {
   if (s->out != NULL) {
-    atomic_fetch_add_explicit(&s->out->dropped, entries, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->out->errors, 1, memory_order_relaxed);
+    outlet_count(s->out, COUNT_DROPPED_SINK, entries);
+    outlet_count(s->out, COUNT_SINK_ERRORS, 1);
   }
 }
 
@@ -116,7 +118,7 @@ static size_t take_lines(sink *s, ring *r, char *to, size_t room, bool empty) {
   }
   if (copied > 0 && empty) {
     ring_skip_line(r);
-    atomic_fetch_add_explicit(&s->out->dropped, 1, memory_order_relaxed);
+    outlet_count(s->out, COUNT_DROPPED_SINK, 1);
   }
   return 0;
 }

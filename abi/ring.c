@@ -55,13 +55,8 @@ static bool has_room(ring *r, size_t head, size_t length) {
   return r->size - (head - r->tail_seen) >= length;
 }
 
-ring_result ring_put(ring *r, slice entry) {
-  size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-  if (!has_room(r, head, entry.length)) {
-    return RING_FULL;
-  }
-  copy_in(r, head, entry);
-  head += entry.length;
+/* Lets the reader see what was copied in before the new head. */
+static ring_result publish(ring *r, size_t head) {
   atomic_store_explicit(&r->head, head, memory_order_seq_cst);
   if (head - r->tail_seen <= r->size / 2) {
     return RING_PUT;
@@ -72,6 +67,26 @@ ring_result ring_put(ring *r, slice entry) {
     return RING_PUT;
   }
   return RING_PUT_URGENT;
+}
+
+ring_result ring_put(ring *r, slice entry) {
+  size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+  if (!has_room(r, head, entry.length)) {
+    return RING_FULL;
+  }
+  copy_in(r, head, entry);
+  return publish(r, head + entry.length);
+}
+
+ring_result ring_put_packet(ring *r, slice packet) {
+  size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+  uint32_t length = (uint32_t)packet.length;
+  if (!has_room(r, head, PACKET_FRAME + packet.length)) {
+    return RING_FULL;
+  }
+  copy_in(r, head, (slice){(const char *)&length, PACKET_FRAME});
+  copy_in(r, head + PACKET_FRAME, packet);
+  return publish(r, head + PACKET_FRAME + packet.length);
 }
 
 size_t ring_waiting(ring *r) {
@@ -130,4 +145,44 @@ size_t ring_count_lines(ring *r) {
     }
   }
   return lines;
+}
+
+/* Copies out of the ring, around its end where needed. */
+static void copy_out(const ring *r, size_t position, char *to, size_t length) {
+  size_t start = position & (r->size - 1);
+  size_t first = r->size - start < length ? r->size - start : length;
+  memcpy(to, r->data + start, first);
+  memcpy(to + first, r->data, length - first);
+}
+
+/* The length of the packet at this position. */
+static size_t packet_length(const ring *r, size_t position) {
+  uint32_t length;
+  copy_out(r, position, (char *)&length, PACKET_FRAME);
+  return length;
+}
+
+bool ring_packet(ring *r, size_t *length) {
+  if (ring_waiting(r) == 0) {
+    return false;
+  }
+  *length = packet_length(r, atomic_load_explicit(&r->tail, memory_order_relaxed));
+  return true;
+}
+
+void ring_take_packet(ring *r, char *to, size_t length) {
+  if (to != NULL) {
+    copy_out(r, atomic_load_explicit(&r->tail, memory_order_relaxed) + PACKET_FRAME, to, length);
+  }
+  ring_take(r, PACKET_FRAME + length);
+}
+
+size_t ring_count_packets(ring *r) {
+  size_t at = atomic_load_explicit(&r->tail, memory_order_relaxed);
+  size_t end = at + ring_waiting(r);
+  size_t packets = 0;
+  for (; at != end; packets++) {
+    at += PACKET_FRAME + packet_length(r, at);
+  }
+  return packets;
 }

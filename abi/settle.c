@@ -49,7 +49,7 @@ int settle(pyfilter_stream *s, int status, int stop) {
 }
 
 void settle_publish(pyfilter_stream *s) {
-  atomic_ullong *pending = &s->owner->pending_hook_errors;
+  atomic_ullong *pending = config_pending_hook_errors(s->config);
   if (atomic_load_explicit(pending, memory_order_relaxed) != 0) {
     count_hook_errors(s, atomic_exchange(pending, 0));
   }
@@ -61,6 +61,6 @@ void pyfilter_hook_failed(pyfilter_stream *s, const char *hook) {
   if (s->envoy != NULL) {
     count_hook_errors(s, 1);
   } else {
-    atomic_fetch_add(&s->owner->pending_hook_errors, 1);
+    atomic_fetch_add(config_pending_hook_errors(s->config), 1);
   }
 }

@@ -12,17 +12,28 @@
 #include "host.h"
 
 pthread_mutex_t sinks_lock = PTHREAD_MUTEX_INITIALIZER;
-pthread_cond_t sinks_changed = PTHREAD_COND_INITIALIZER;
+pthread_cond_t sinks_changed;
+
+/* Waiting goes by the clock that nobody sets. */
+__attribute__((constructor)) static void make_condition(void) {
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&sinks_changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+}
 
 /* Longer than PATIENCE_MS: whoever empties the sinks gives up first, and says what is lost. */
 enum { WAIT_FOR_END_S = PATIENCE_MS / 1000 + 1 };
+enum { TELL_FULL_MS = 60000 };
 
-sink *sink_new(outlet *out, size_t ring_bytes) {
+sink *sink_new(outlet *out, size_t ring_bytes, bool packets) {
   sink *s = calloc(1, sizeof *s);
   if (s == NULL) {
     abort();
   }
   s->out = out;
+  s->packets = packets;
   s->largest = ring_bytes;
   s->uses = 1;
   return s;
@@ -56,14 +67,28 @@ static ring *own_ring(sink *s, unsigned slot) {
   return r;
 }
 
-sink_result sink_put(sink *s, unsigned slot, slice line) {
+/* A reader in trouble says so itself; one that is only slower than the traffic does not know it. */
+static void tell_full(sink *s) {
+  uint64_t now = now_ms();
+  uint64_t before = atomic_load_explicit(&s->told_full, memory_order_relaxed);
+  if ((before == 0 || now - before >= TELL_FULL_MS) &&
+      atomic_compare_exchange_strong(&s->told_full, &before, now)) {
+    host_log(envoy_dynamic_module_type_log_level_Warn,
+             "envoy_pyfilter: %s: a worker's ring is full; entries are dropped and counted in "
+             "dropped_ring_full (said once a minute at most; ring_bytes is %zu)",
+             s->out->path, s->largest);
+  }
+}
+
+sink_result sink_put(sink *s, unsigned slot, slice entry) {
   if (slot >= WORKER_SLOTS || s->out == NULL) {
     return SINK_FULL;
   }
-  if (line.length > s->largest) {
+  if (entry.length + (s->packets ? PACKET_FRAME : 0) > s->largest) {
     return SINK_TOO_LARGE;
   }
-  switch (ring_put(own_ring(s, slot), line)) {
+  ring *r = own_ring(s, slot);
+  switch (s->packets ? ring_put_packet(r, entry) : ring_put(r, entry)) {
   case RING_PUT:
     bell_ring(&s->out->bell, false);
     return SINK_TOOK;
@@ -71,22 +96,24 @@ sink_result sink_put(sink *s, unsigned slot, slice line) {
     bell_ring(&s->out->bell, true);
     return SINK_TOOK;
   case RING_FULL:
+    tell_full(s);
     break;
   }
   return SINK_FULL;
 }
 
-/* Takes a count over; the common case, nothing, costs one load. */
-static uint64_t take(_Atomic uint64_t *count) {
-  if (atomic_load_explicit(count, memory_order_relaxed) == 0) {
-    return 0;
-  }
-  return atomic_exchange_explicit(count, 0, memory_order_relaxed);
+uint64_t sink_take_count(sink *s, int which) {
+  return atomic_exchange_explicit(&s->out->counts[which], 0, memory_order_relaxed);
 }
 
-uint64_t sink_take_dropped(sink *s) { return s->out == NULL ? 0 : take(&s->out->dropped); }
+uint64_t sink_level(const sink *s, int which) {
+  return s->out == NULL ? 0 : atomic_load_explicit(&s->out->levels[which], memory_order_relaxed);
+}
 
-uint64_t sink_take_errors(sink *s) { return s->out == NULL ? 0 : take(&s->out->errors); }
+void outlet_count(outlet *o, int which, uint64_t n) {
+  atomic_fetch_add_explicit(&o->counts[which], n, memory_order_relaxed);
+  atomic_store_explicit(&o->news, true, memory_order_release);
+}
 
 bool sink_has_bytes(sink *s) {
   unsigned end = atomic_load_explicit(&s->rings_end, memory_order_seq_cst);
@@ -99,30 +126,34 @@ bool sink_has_bytes(sink *s) {
   return false;
 }
 
-size_t sink_count_lines(sink *s) {
-  size_t lines = 0;
+size_t sink_count_entries(sink *s) {
+  size_t entries = 0;
   for (unsigned slot = 0; slot < s->rings_end; slot++) {
     ring *r = sink_ring(s, slot);
-    lines += r != NULL ? ring_count_lines(r) : 0;
+    if (r != NULL) {
+      entries += s->packets ? ring_count_packets(r) : ring_count_lines(r);
+    }
   }
-  return lines;
+  return entries;
 }
 
 /* Under sinks_lock: the flusher or the Python thread learns that nobody puts any more. */
 static void let_end(sink *s) {
   s->deadline = now_ms() + PATIENCE_MS;
-  if (s->out->python) {
+  if (s->out->kind == NULL) {
     python_sink_close(s);
   } else {
     bell_ring(&s->out->bell, true);
   }
 }
 
-void sink_release(sink *s) {
+void sink_release(sink *s, slice instance) {
   pthread_mutex_lock(&sinks_lock);
   bool last = --s->uses == 0;
   bool unreal = s->out == NULL;
   if (last && !unreal) {
+    free((char *)s->out->last_user.data);
+    s->out->last_user = slice_copy(instance.data, instance.length);
     let_end(s); /* s may be gone once the lock is */
   }
   pthread_mutex_unlock(&sinks_lock);
@@ -133,7 +164,7 @@ void sink_release(sink *s) {
 
 void sinks_wait_for_end(void) {
   struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
+  clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_sec += WAIT_FOR_END_S;
   int waited = 0;
   pthread_mutex_lock(&sinks_lock);

@@ -9,19 +9,44 @@
  */
 #include "stream.h"
 
-#include <stdlib.h>
-
 #include "crossing.h"
+#include "reads.h"
 #include "settle.h"
+#include "worker.h"
 
-static void enter(pyfilter_stream *s) { s->depth++; }
+/* The first arguments of each crossing: who is asked, by which hook, and what that hook reads. */
+#define SEATED(s, hook)                                                   \
+  (s)->config->number, (s)->seat->number,                                 \
+      atomic_load_explicit(&(s)->seat->serial, memory_order_relaxed),     \
+      reads_run((s)->config->reads, hook, (s)->envoy, (s)->seat->area)
 
-/* Tells Python that Envoy's side is gone. It can fail deep in a hook that recursed; then the
- * outermost hook asks again, when Python's stack is empty. */
+/* What Envoy gets in place of a stream when its config neither wants a hook nor records: all such
+ * streams are one, and nothing is ever written to it. */
+static pyfilter_stream nobody;
+
+/* False: the hook is over. */
+static bool enter(pyfilter_stream *s) {
+  if (s == &nobody) {
+    return false;
+  }
+  s->depth++;
+  return true;
+}
+
+/* Tells Python that Envoy's side is gone, if it holds anything of it. It can fail deep in a hook that
+ * recursed; then the outermost hook asks again, when Python's stack is empty. */
 static void end_python(pyfilter_stream *s) {
-  if (s->python != NULL && pyfilter_stream_destroy(s->python)) {
-    s->python = NULL;
-    s->watched = NULL;
+  if (s->kept && pyfilter_stream_destroy(s->seat->number)) {
+    s->kept = false;
+  }
+}
+
+/* A seat of which Python could not let go is nobody's any more. */
+static void leave_seat(pyfilter_stream *s) {
+  if (s->seat != NULL && s->kept) {
+    seat_abandon(s->seat);
+  } else if (s->seat != NULL) {
+    seat_leave(s->seat);
   }
 }
 
@@ -30,16 +55,21 @@ static void leave(pyfilter_stream *s) {
   s->depth--;
   if (s->depth == 0 && s->envoy == NULL) {
     end_python(s);
-    record_end(s);
-    config_release(s->owner);
-    free(s);
+    leave_seat(s);
+    if (s->record.notes != NULL || s->record.details != NULL) {
+      record_end(s);
+    }
+    if (s->config_held) {
+      config_release(s->config);
+    }
+    worker_keep_stream(s);
   }
 }
 
 /* Whether Python holds the side that this hook belongs to. Our Continue would let it go, so Python
  * is asked though its class does not want the hook. */
 static bool holds(const pyfilter_stream *s, uint32_t hook) {
-  return (s->held && (hook & (WANT_REQUEST_BODY | WANT_REQUEST_TRAILERS))) ||
+  return (s->request_held && (hook & (WANT_REQUEST_BODY | WANT_REQUEST_TRAILERS))) ||
          (s->response_held && (hook & (WANT_RESPONSE_BODY | WANT_RESPONSE_TRAILERS)));
 }
 
@@ -48,56 +78,62 @@ static bool wanted(const pyfilter_stream *s, uint32_t hook) {
   return (s->config->wants & hook) || holds(s, hook);
 }
 
-/* Makes the Python side, before the first crossing; false when Python could not: then what it told
- * to watch is gone, too. */
-static bool has_python(pyfilter_stream *s) {
-  if (s->python == NULL) {
-    void **watched = NULL;
-    s->python = pyfilter_stream_new(s->config->python, s, s->envoy, &watched);
-    s->watched = s->python != NULL ? watched : NULL;
+/* Before a crossing: Python makes its side in the first one. */
+static void sit(pyfilter_stream *s) {
+  if (s->seat == NULL) {
+    s->seat = seat_take(s, s->envoy);
   }
-  return s->python != NULL;
+  s->kept = true;
 }
 
 /* After a verdict on the request: the entry is written once the request passes, and waits while
  * Python holds the request back. `status` is 0 exactly when it passes. */
 static void request_passes(pyfilter_stream *s, int status) {
-  s->held = status != CONTINUE;
-  if (!s->held && s->envoy != NULL) {
+  s->request_held = status != CONTINUE;
+  if (!s->request_held && s->envoy != NULL && (s->config->records & RECORDS_REQUEST)) {
     record_request(s, RECORD_REQUEST);
   }
 }
 
 /* Never NULL: up to 1.39 Envoy would go on calling the hooks with it. */
-pyfilter_stream *stream_new(filter_config *owner, void *envoy) {
-  pyfilter_stream *s = calloc(1, sizeof *s);
-  if (s == NULL) {
-    abort();
+pyfilter_stream *stream_new(pyfilter_config *config, void *envoy) {
+  if (config->wants == 0 && config->plan == NULL) {
+    return &nobody;
   }
-  s->owner = owner;
-  s->config = &owner->loaded;
-  s->envoy = envoy;
-  record_begin(s);
+  worker *w = worker_self();
+  pyfilter_stream *s = w->kept > 0 ? w->streams[--w->kept] : must_allocate(sizeof *s);
+  *s = (pyfilter_stream){.config = config, .envoy = envoy};
+  if (config->records & RECORDS_CLOCK) {
+    record_clock(&s->record);
+  }
   return s;
 }
 
-/* Envoy lets go of the config next, so it is held until the stream leaves. */
+/* Envoy lets go of the config next, so a stream that outlives this hook holds it. */
 void stream_destroy(pyfilter_stream *s) {
-  enter(s);
-  config_hold(s->owner);
+  if (!enter(s)) {
+    return;
+  }
+  if (s->depth > 1) {
+    config_hold(s->config);
+    s->config_held = true;
+  }
   s->envoy = NULL;
-  if (s->watched != NULL) {
-    *s->watched = NULL; /* nothing that Python tries from here on reaches Envoy */
+  if (s->seat != NULL) {
+    seat_gone(s->seat); /* nothing that Python tries from here on reaches Envoy */
   }
   end_python(s);
   leave(s);
 }
 
 int stream_request_headers(pyfilter_stream *s, bool end_of_stream) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_HEADERS)) {
-    int crossed = has_python(s) ? pyfilter_request_headers(s->python, end_of_stream) : -1;
+    sit(s);
+    int crossed = pyfilter_request_headers(SEATED(s, HOOK_REQUEST_HEADERS), end_of_stream);
     status = settle(s, crossed, STOP);
   }
   request_passes(s, status);
@@ -106,10 +142,13 @@ int stream_request_headers(pyfilter_stream *s, bool end_of_stream) {
 }
 
 int stream_request_body(pyfilter_stream *s, bool end_of_stream) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_BODY)) {
-    int crossed = has_python(s) ? pyfilter_request_body(s->python, end_of_stream) : -1;
+    sit(s);
+    int crossed = pyfilter_request_body(SEATED(s, HOOK_REQUEST_BODY), end_of_stream);
     status = settle(s, crossed, STOP_NO_BUFFER);
   }
   request_passes(s, status);
@@ -118,15 +157,28 @@ int stream_request_body(pyfilter_stream *s, bool end_of_stream) {
 }
 
 int stream_request_trailers(pyfilter_stream *s) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_TRAILERS)) {
-    int crossed = has_python(s) ? pyfilter_request_trailers(s->python) : -1;
+    sit(s);
+    int crossed = pyfilter_request_trailers(SEATED(s, HOOK_REQUEST_TRAILERS));
     status = settle(s, crossed, STOP);
   }
   request_passes(s, status);
   leave(s);
   return status;
+}
+
+/* The response's headers are on their way: the first time, the record lane may have to write. */
+static void response_begins(pyfilter_stream *s) {
+  if (!s->response_begun) {
+    s->response_begun = true;
+    if (s->config->records & RECORDS_RESPONSE) {
+      record_response(s);
+    }
+  }
 }
 
 /* After a verdict on the response. `status` is 0 exactly when it passes: then its headers are on
@@ -137,17 +189,20 @@ static void response_passes(pyfilter_stream *s, int status, bool end_of_stream) 
   if (s->response_held) {
     return;
   }
-  s->response_begun = true;
-  if (end_of_stream && s->envoy != NULL) {
+  response_begins(s);
+  if (end_of_stream && s->envoy != NULL && (s->config->records & RECORDS_END_OF_STREAM)) {
     record_end_of_stream(s);
   }
 }
 
 int stream_response_headers(pyfilter_stream *s, bool end_of_stream) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_HEADERS)) {
-    int crossed = has_python(s) ? pyfilter_response_headers(s->python, end_of_stream) : -1;
+    sit(s);
+    int crossed = pyfilter_response_headers(SEATED(s, HOOK_RESPONSE_HEADERS), end_of_stream);
     status = settle(s, crossed, STOP);
   }
   response_passes(s, status, end_of_stream);
@@ -156,10 +211,13 @@ int stream_response_headers(pyfilter_stream *s, bool end_of_stream) {
 }
 
 int stream_response_body(pyfilter_stream *s, bool end_of_stream) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_BODY)) {
-    int crossed = has_python(s) ? pyfilter_response_body(s->python, end_of_stream) : -1;
+    sit(s);
+    int crossed = pyfilter_response_body(SEATED(s, HOOK_RESPONSE_BODY), end_of_stream);
     status = settle(s, crossed, STOP_NO_BUFFER);
   }
   response_passes(s, status, end_of_stream);
@@ -168,10 +226,13 @@ int stream_response_body(pyfilter_stream *s, bool end_of_stream) {
 }
 
 int stream_response_trailers(pyfilter_stream *s) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_TRAILERS)) {
-    int crossed = has_python(s) ? pyfilter_response_trailers(s->python) : -1;
+    sit(s);
+    int crossed = pyfilter_response_trailers(SEATED(s, HOOK_RESPONSE_TRAILERS));
     status = settle(s, crossed, STOP);
   }
   response_passes(s, status, true);
@@ -181,20 +242,28 @@ int stream_response_trailers(pyfilter_stream *s) {
 
 int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
                        size_t details_length, bool reset_imminent) {
-  enter(s);
+  if (!enter(s)) {
+    return CONTINUE;
+  }
   int answer = CONTINUE;
+  s->answered = true;
   record_local_reply(s, details, details_length);
-  if (wanted(s, WANT_LOCAL_REPLY) && has_python(s)) {
-    answer = pyfilter_local_reply(s->python, status, details, details_length, reset_imminent);
+  if (wanted(s, WANT_LOCAL_REPLY)) {
+    sit(s);
+    answer = pyfilter_local_reply(SEATED(s, HOOK_LOCAL_REPLY), status, details, details_length,
+                                  reset_imminent);
   }
   leave(s);
   return answer;
 }
 
 void stream_complete(pyfilter_stream *s) {
-  enter(s);
-  if (wanted(s, WANT_STREAM_COMPLETE) && has_python(s)) {
-    pyfilter_stream_complete(s->python);
+  if (!enter(s)) {
+    return;
+  }
+  if (wanted(s, WANT_STREAM_COMPLETE)) {
+    sit(s);
+    s->kept = !pyfilter_stream_complete(SEATED(s, HOOK_STREAM_COMPLETE));
   }
   if (s->envoy != NULL) {
     record_complete(s);
@@ -204,30 +273,42 @@ void stream_complete(pyfilter_stream *s) {
 }
 
 void stream_above_watermark(pyfilter_stream *s) {
-  enter(s);
-  if (wanted(s, WANT_ABOVE_WATERMARK) && has_python(s)) {
-    pyfilter_above_watermark(s->python);
+  if (!enter(s)) {
+    return;
+  }
+  if (wanted(s, WANT_ABOVE_WATERMARK)) {
+    sit(s);
+    pyfilter_above_watermark(SEATED(s, HOOK_ABOVE_WATERMARK));
   }
   leave(s);
 }
 
 void stream_below_watermark(pyfilter_stream *s) {
-  enter(s);
-  if (wanted(s, WANT_BELOW_WATERMARK) && has_python(s)) {
-    pyfilter_below_watermark(s->python);
+  if (!enter(s)) {
+    return;
+  }
+  if (wanted(s, WANT_BELOW_WATERMARK)) {
+    sit(s);
+    pyfilter_below_watermark(SEATED(s, HOOK_BELOW_WATERMARK));
   }
   leave(s);
 }
 
 void stream_scheduled(pyfilter_stream *s, uint64_t event_id) {
-  enter(s);
-  if (s->python != NULL) {
-    pyfilter_scheduled(s->python, event_id);
+  if (!enter(s)) {
+    return;
+  }
+  if (s->kept) {
+    pyfilter_scheduled(s->seat->number, event_id);
   }
   leave(s);
 }
 
-/* --- what Python asks of its stream (services.h); a hook of it is on the stack --- */
+/* --- what Python asks of its stream (services.h) --- */
+
+void pyfilter_waiting_entered(pyfilter_stream *s) { s->depth++; }
+
+void pyfilter_waiting_left(pyfilter_stream *s) { leave(s); }
 
 void pyfilter_reply(pyfilter_stream *s, uint32_t status,
                     envoy_dynamic_module_type_module_http_header *headers, size_t headers_length,
@@ -248,7 +329,12 @@ void pyfilter_reply_headers(pyfilter_stream *s,
                                                            end_of_stream);
 }
 
+/* Envoy would send a request on that it has answered, and does not survive a second answer within
+ * the first one's hooks. */
 void pyfilter_resume_request(pyfilter_stream *s) {
+  if (s->answered) {
+    return;
+  }
   request_passes(s, CONTINUE);
   envoy_dynamic_module_callback_http_filter_continue_decoding(s->envoy);
 }
@@ -256,7 +342,7 @@ void pyfilter_resume_request(pyfilter_stream *s) {
 bool pyfilter_response_begun(pyfilter_stream *s) { return s->response_begun; }
 
 void pyfilter_resume_response(pyfilter_stream *s) {
-  s->response_begun = true;
   s->response_held = false;
+  response_begins(s);
   envoy_dynamic_module_callback_http_filter_continue_encoding(s->envoy);
 }

@@ -7,21 +7,23 @@
 
 #include "config.h"
 #include "plan.h"
+#include "seat.h"
 
 struct pyfilter_stream {
-  filter_config *owner;          /* held until the stream leaves */
-  const pyfilter_config *config; /* what it loaded: the same address, for short */
-  void *envoy;                   /* Envoy's side; NULL once it was destroyed */
-  void *python;                  /* handle of Python's side; NULL before the first crossing */
-  void **watched;                /* Python's copy of envoy, set to NULL together with it */
-  unsigned depth;                /* hooks of this stream that are on the stack */
-  bool held;                     /* Python paused or buffers the request: its entry waits */
-  bool response_held;            /* the same of the response */
-  bool response_begun;           /* a response's headers went past us: no other can begin */
+  pyfilter_config *config; /* there until the stream leaves */
+  void *envoy;             /* Envoy's side; NULL once it was destroyed */
+  pyfilter_seat *seat;     /* where Python knows it; NULL before the first crossing */
+  bool kept;               /* Python may hold something of it, and is told of its end */
+  unsigned depth;          /* hooks of this stream that are on the stack */
+  bool config_held;        /* a hook on the stack outlives Envoy's hold of the config */
+  bool request_held;       /* Python paused or buffers the request: its entry waits */
+  bool response_held;      /* the same of the response */
+  bool response_begun;     /* a response's headers went past us: no other can begin */
+  bool answered;           /* by a local reply, Envoy's or a filter's: the request goes nowhere */
   record record;
 };
 
-pyfilter_stream *stream_new(filter_config *owner, void *envoy);
+pyfilter_stream *stream_new(pyfilter_config *config, void *envoy);
 void stream_destroy(pyfilter_stream *s);
 
 int stream_request_headers(pyfilter_stream *s, bool end_of_stream);

@@ -32,14 +32,11 @@ void *must_allocate(size_t size);
 slice slice_copy(const char *data, size_t length);
 
 void text_grow(text *t, size_t more);
+/* Appends a decimal number. */
 void text_number(text *t, uint64_t number);
-/* Appends s as a JSON string, with its quotes. False when it was not UTF-8 and was repaired. */
-bool text_json(text *t, slice s);
-/* Appends JSON text from Python so that it stays on one line. */
-void text_json_value(text *t, slice json);
-/* Appends s with what is not UTF-8 replaced. */
-void text_utf8(text *t, slice s);
-bool slice_is_utf8(slice s);
+/* The same at a place that has this much room; returns the end. */
+enum { NUMBER_ROOM = 20 };
+char *number_at(char *out, uint64_t number);
 
 /* Most texts here are some ten bytes long, so a call of memcmp or memcpy would cost more than its
  * work. From 4 bytes on both ends are taken in one piece each; they may overlap. */
@@ -79,10 +76,42 @@ static inline bool slice_is(slice a, slice b) {
                     a.data[n - 1] == b.data[n - 1]);
 }
 
+/* Whether no byte is from 0x80 on; such text is UTF-8 as it is. */
+static inline bool slice_is_ascii(slice s) {
+  size_t n = s.length;
+  uint64_t any = 0;
+  if (n >= 8) {
+    any = load64(s.data + n - 8);
+    for (size_t i = 0; i + 8 < n; i += 8) {
+      any |= load64(s.data + i);
+    }
+  } else if (n >= 4) {
+    any = load32(s.data) | load32(s.data + n - 4);
+  } else if (n > 0) {
+    any = (uint64_t)(s.data[0] | s.data[n / 2] | s.data[n - 1]) & 0xff;
+  }
+  return (any & UINT64_C(0x8080808080808080)) == 0;
+}
+
 static inline void text_need(text *t, size_t more) {
   if (t->capacity - t->length < more) {
     text_grow(t, more);
   }
+}
+
+/* For who writes piece after piece: the place behind the text; the same, or another, once there is
+ * room for so many bytes more; and the end of what was written. */
+static inline char *text_end(text *t) { return t->data + t->length; }
+
+static inline void text_end_at(text *t, char *at) { t->length = (size_t)(at - t->data); }
+
+static inline char *text_room(text *t, char *at, size_t more) {
+  if (t->capacity - (size_t)(at - t->data) >= more) {
+    return at;
+  }
+  t->length = (size_t)(at - t->data);
+  text_grow(t, more);
+  return text_end(t);
 }
 
 static inline void text_put(text *t, slice s) {

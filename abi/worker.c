@@ -9,12 +9,13 @@
 #include <stdlib.h>
 
 #include "sink.h"
+#include "stream.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t at_thread_end;
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool slot_taken[WORKER_SLOTS];
-static __thread worker *self;
+__thread worker *worker_own;
 
 /* Gives the slot back and frees the scratch memory. */
 static void worker_end(void *ended) {
@@ -24,14 +25,23 @@ static void worker_end(void *ended) {
     slot_taken[w->slot] = false;
     pthread_mutex_unlock(&slots_lock);
   }
+  while (w->kept > 0) {
+    free(w->streams[--w->kept]);
+  }
   for (int map = 0; map < MAP_COUNT; map++) {
-    free(w->maps[map].headers);
+    header_room_free(&w->maps[map]);
   }
   free(w->line.data);
   free(w->value.data);
   free(w->repaired.data);
+  free(w->packet.data);
+  free(w->trimmed.data);
+  free(w->pieces.data);
+  for (int which = 0; which < ADDRESSES; which++) {
+    free(w->addresses[which].data);
+  }
   free(w);
-  self = NULL;
+  worker_own = NULL;
 }
 
 static void make_key(void) { pthread_key_create(&at_thread_end, worker_end); }
@@ -50,7 +60,7 @@ static unsigned take_slot(void) {
   return slot;
 }
 
-static worker *worker_begin(void) {
+worker *worker_begin(void) {
   pthread_once(&once, make_key);
   worker *w = calloc(1, sizeof *w);
   if (w == NULL) {
@@ -58,17 +68,15 @@ static worker *worker_begin(void) {
   }
   w->slot = take_slot();
   pthread_setspecific(at_thread_end, w);
-  self = w;
+  worker_own = w;
   return w;
 }
 
-worker *worker_self(void) { return self != NULL ? self : worker_begin(); }
-
-envoy_dynamic_module_type_envoy_http_header *worker_headers(worker *w, int map, size_t count) {
-  if (w->maps[map].capacity < count) {
-    free(w->maps[map].headers);
-    w->maps[map].capacity = count * 2;
-    w->maps[map].headers = must_allocate(count * 2 * sizeof *w->maps[map].headers);
+void worker_keep_stream(pyfilter_stream *s) {
+  worker *w = worker_self();
+  if (KEEPS_STREAMS && w->kept < STREAMS_KEPT) {
+    w->streams[w->kept++] = s;
+  } else {
+    free(s);
   }
-  return w->maps[map].headers;
 }
