@@ -19,6 +19,7 @@ _TYPE = "type.googleapis.com/"
 _HTTP = _TYPE + "envoy.extensions.filters.http."
 FILTER_TYPE = _HTTP + "dynamic_modules.v3.DynamicModuleFilter"
 ROUTE_TYPE = FILTER_TYPE + "PerRoute"
+LOGGER_TYPE = _TYPE + "envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog"
 STRUCT_TYPE = _TYPE + "google.protobuf.Struct"
 MANAGER_TYPE = (
     _TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -28,10 +29,15 @@ MODULE = "envoy_pyfilter"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyFilter:
-    """One of our filters: the value of ``filter_name`` and of its Struct."""
+    """
+    One of our filters: the value of ``filter_name`` and of its Struct.
+
+    *unset*: dotted keys that *config* could have, but whose default is no value.
+    """
 
     name: str
     config: Dict = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +46,11 @@ class Wanted:
 
     filters: list[PyFilter]
     upstream: tuple[str, int]
+    loggers: list[PyFilter] = field(default_factory=list)
     port: int = 0
     admin_port: int = 0
     demo: bool = False
+    access_log: str | None = None  # the format of Envoy's own, on stderr
 
 
 def py_filter(wanted: PyFilter) -> Dict:
@@ -54,6 +62,19 @@ def py_filter(wanted: PyFilter) -> Dict:
             "dynamic_module_config": {"name": MODULE, "do_not_close": True},
             "filter_name": wanted.name,
             "filter_config": {"@type": STRUCT_TYPE, "value": wanted.config},
+        },
+    }
+
+
+def py_logger(wanted: PyFilter) -> Dict:
+    """Give the entry of ``access_log`` for our access logger."""
+    return {
+        "name": "envoy.access_loggers.dynamic_modules",
+        "typed_config": {
+            "@type": LOGGER_TYPE,
+            "dynamic_module_config": {"name": MODULE, "do_not_close": True},
+            "logger_name": wanted.name,
+            "logger_config": {"@type": STRUCT_TYPE, "value": wanted.config},
         },
     }
 
@@ -80,6 +101,17 @@ def _address(host: str, port: int) -> Dict:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
+def _access_log(text: str) -> Dict:
+    """Envoy's own access log on stderr, one line for each request."""
+    return {
+        "name": "envoy.access_loggers.stderr",
+        "typed_config": {
+            "@type": _TYPE + "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+            "log_format": {"text_format_source": {"inline_string": f"{text}\n"}},
+        },
+    }
+
+
 def _listener(wanted: Wanted) -> Dict:
     router = {
         "name": "envoy.filters.http.router",
@@ -87,7 +119,7 @@ def _listener(wanted: Wanted) -> Dict:
     }
     ours = [py_filter(one) for one in wanted.filters]
     route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}
-    manager = {
+    manager: Dict = {
         "@type": MANAGER_TYPE,
         "stat_prefix": "ingress",
         "codec_type": "AUTO",
@@ -97,10 +129,16 @@ def _listener(wanted: Wanted) -> Dict:
         },
         "http_filters": [*([_late_change()] if wanted.demo else []), *ours, router],
     }
+    logs = [py_logger(one) for one in wanted.loggers]
+    if wanted.access_log is not None:
+        logs.append(_access_log(wanted.access_log))
+    if logs:
+        manager["access_log"] = logs
     name = "envoy.filters.network.http_connection_manager"
     return {
         "name": "ingress",
         "address": _address("127.0.0.1", wanted.port),
+        "enable_reuse_port": False,  # else two Envoys at one port share its connections
         "filter_chains": [{"filters": [{"name": name, "typed_config": manager}]}],
     }
 
@@ -118,8 +156,10 @@ def _cluster(host: str, port: int) -> Dict:
     endpoint = {"endpoint": {"address": _address(host, port)}}
     return {
         "name": "upstream",
-        "type": "STATIC" if is_address(host) else "STRICT_DNS",
-        "dns_lookup_family": "ALL",  # tries IPv6 and IPv4: servers often listen on one of them
+        # A logical host tries all addresses of its name for each connection, as curl does: servers
+        # often listen on one of ::1 and 127.0.0.1. STRICT_DNS would balance over them.
+        "type": "STATIC" if is_address(host) else "LOGICAL_DNS",
+        "dns_lookup_family": "ALL",
         "connect_timeout": "5s",
         "load_assignment": {
             "cluster_name": "upstream",

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Literal
 
 import yaml
 
-from envoy_pyfilter import _config, _envoy
+from envoy_pyfilter import _config, _envoy, _logger
 from envoy_pyfilter._bootstrap import MODULE, STRUCT_TYPE
 from envoy_pyfilter._document import Chain, Document, Place, Use, chains, dotted, mapping, uses
 from envoy_pyfilter._envoy_log import complaints
 from envoy_pyfilter.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Collection, Generator, Iterator
     from pathlib import Path
 
     from envoy_pyfilter._config import Loaded
@@ -55,15 +55,26 @@ class _Checker:
         return Finding(level=level, text=text, place=place, line=self.document.line(place))
 
     def all(self) -> Iterator[Finding]:
+        for place, first, line in self.document.again:
+            text = f"line {first} has this key, too; Envoy takes only the last value"
+            yield Finding(level="error", text=text, place=place, line=line)
         found = list(uses(self.document.value))
         if not found:
-            yield Finding(level="error", text=f"no filter here names the module {MODULE}")
+            yield Finding(
+                level="error", text=f"no filter or access logger here names the module {MODULE}"
+            )
         loaded: dict[Place, Loaded] = {}
+        instances: list[tuple[Place, str]] = []
         for use in found:
             yield from self.module(use)
+            if use.is_logger:
+                instances += yield from self.logger(use)
+                continue
             one = yield from self.config(use)
             if one is not None:
                 loaded[use.place] = one
+                instances.append((use.place, one.instance))
+        yield from self.same_names(instances, loaded.keys())
         for chain in chains(self.document.value):
             yield from self.order(chain)
             yield from self.names(
@@ -81,46 +92,89 @@ class _Checker:
             text = "do_not_close: true is missing; Python cannot be unloaded"
             yield self.finding("warning", place, text)
 
-    def config(self, use: Use) -> Generator[Finding, None, Loaded | None]:
-        """Check what the filter itself is told; the filter is returned, unless it is a route's."""
-        place = (*use.place, "filter_config")
-        if not use.filter_name:
-            key = "per_route_config_name" if use.is_route else "filter_name"
-            yield self.finding("error", use.place, f"{key} is missing; say access or module:Class")
+    def given(self, use: Use, missing: str) -> Generator[Finding, None, bytes | None]:
+        """Give what we ourselves are told, as Envoy hands it over."""
+        if not use.name:
+            yield self.finding("error", use.place, missing)
             return None
-        given = use.value.get("filter_config")
+        given = use.value.get(use.config_key)
         if given is not None and mapping(given).get("@type") != STRUCT_TYPE:
             kind = mapping(given).get("@type", "none")
             text = f'"@type" must be {STRUCT_TYPE}, with the config under value; got {kind}'
-            yield self.finding("error", place, text)
+            yield self.finding("error", (*use.place, use.config_key), text)
             return None
-        encoded = json.dumps(mapping(given).get("value") or {}, default=str).encode()
+        return json.dumps(mapping(given).get("value") or {}, default=str).encode()
+
+    def refused(self, use: Use, error: ConfigError) -> Finding:
+        """Say what is wrong where it stands."""
+        inner = named_place(str(error))
+        place = (*use.place, use.config_key, "value", *inner)
+        if inner == (use.name_key,):
+            place = (*use.place, use.name_key)
+        return self.finding("error", self.document.known(place), str(error))
+
+    def logger(self, use: Use) -> Generator[Finding, None, list[tuple[Place, str]]]:
+        """Check an access logger; its place and instance are returned, unless it is refused."""
+        encoded = yield from self.given(use, "logger_name is missing; say access")
+        if encoded is None:
+            return []
+        try:
+            plan = _logger.load(use.name, encoded, validating=True)
+        except ConfigError as error:
+            yield self.refused(use, error)
+            return []
+        return [(use.place, plan.instance)]
+
+    def config(self, use: Use) -> Generator[Finding, None, Loaded | None]:
+        """Check what the filter itself is told; the filter is returned, unless it is a route's."""
+        encoded = yield from self.given(use, "filter_name is missing; say access or module:Class")
+        if encoded is None:
+            return None
         try:
             if use.is_route:
-                _config.load_route(use.filter_name, encoded)
+                _config.load_route(use.name, encoded)
                 return None
-            return _config.load(use.filter_name, encoded, validating=True)
+            never_called: list[str] = []
+            loaded = _config.load(use.name, encoded, validating=True, warn=never_called.append)
         except ConfigError as error:
-            where = self.document.known((*place, "value", *named_place(str(error))))
-            yield self.finding("error", where, str(error))
+            yield self.refused(use, error)
             return None
+        for text in never_called:
+            yield self.finding("error", (*use.place, "filter_name"), text)
+        return loaded
+
+    def other(self, place: Place, here: Place) -> str:
+        """Name another place: by its line, or by its path when *here* has the same line."""
+        line = self.document.line(place)
+        return dotted(place) if line == self.document.line(here) else f"line {line}"
 
     def names(self, chain: list[tuple[Place, Loaded]]) -> Iterator[Finding]:
         """Check that no two filters of a chain use the same instance or the same state key."""
-        instances: dict[str, int] = {}
-        states: dict[bytes, int] = {}
+        instances: dict[str, Place] = {}
+        states: dict[bytes, Place] = {}
         for place, loaded in chain:
-            line = self.document.line(place)
-            if instances.setdefault(loaded.instance, line) != line:
-                text = f"instance {loaded.instance} is that of line {instances[loaded.instance]}"
-                why = "too; their stats and metadata cannot be told apart"
-                yield self.finding("warning", place, f"{text} {why}")
+            first = instances.setdefault(loaded.instance, place)
+            if first != place:
+                text = f"instance {loaded.instance} is that of {self.other(first, place)} too"
+                why = "their stats and metadata cannot be told apart"
+                yield self.finding("warning", place, f"{text}; {why}")
             for state in loaded.plan.state if loaded.plan else ():
-                if states.setdefault(state.key, line) != line:
-                    key = state.key.decode()
-                    where = (*place, "filter_config", "value", "state", key)
-                    text = f"line {states[state.key]} writes this key too; only one write stays"
+                first = states.setdefault(state.key, place)
+                if first != place:
+                    where = (*place, "filter_config", "value", "state", state.key.decode())
+                    text = f"{self.other(first, place)} writes this key too; only one write stays"
                     yield self.finding("error", self.document.known(where), text)
+
+    def same_names(
+        self, instances: list[tuple[Place, str]], filters: Collection[Place]
+    ) -> Iterator[Finding]:
+        """Check that no access logger of a connection manager has another one's instance."""
+        first: dict[tuple[Place, str], Place] = {}
+        for place, instance in instances:
+            other = first.setdefault((_manager(place), instance), place)
+            if other != place and not {other, place} <= {*filters}:  # else ``names`` says it
+                text = f"instance {instance} is that of {self.other(other, place)} too"
+                yield self.finding("warning", place, f"{text}; their stats cannot be told apart")
 
     def order(self, chain: Chain) -> Iterator[Finding]:
         """Check that we stand where all requests come by."""
@@ -130,24 +184,41 @@ class _Checker:
             yield self.finding("warning", chain.ours[0].place, text)
 
 
+def _manager(place: Place) -> Place:
+    """Give the place of the connection manager in which a filter or logger stands."""
+    for key in ("access_log", "http_filters"):
+        if key in place:
+            return place[: place.index(key)]
+    return place
+
+
 def named_place(message: str) -> Place:
     """Read the dotted path out of a ConfigError: ``access: log.fields[1]: ...``."""
     path = r"((?:[\w.-]|\[\d+\]|\[\"[^\"]*\"\])+)"
-    found = re.match(rf"[^ ]+: (?:per-route config: )?{path}: ", message)
+    found = re.match(rf"(?:access logger|[^ ]+): (?:per-route config: )?{path}: ", message)
     keys = re.findall(r"\[(\d+)\]|\[\"([^\"]*)\"\]|([\w-]+)", found[1] if found else "")
     return tuple(int(number) if number else key or word for number, key, word in keys)
+
+
+def not_yaml(error: yaml.YAMLError) -> Finding:
+    """Say what is wrong with a file that is no YAML."""
+    mark = getattr(error, "problem_mark", None)
+    text = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return Finding(level="error", text=f"no YAML: {text}", line=mark.line + 1 if mark else 0)
 
 
 def static(text: str) -> list[Finding]:
     """Check what can be known without Envoy."""
     try:
         document = Document(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        return [Finding(level="error", text=f"no YAML: {error.problem}", line=line)]
     except yaml.YAMLError as error:
-        return [Finding(level="error", text=f"no YAML: {error}")]
+        return [not_yaml(error)]
     return sorted(_Checker(document).all(), key=lambda finding: finding.line)
+
+
+def has_errors(findings: list[Finding]) -> bool:
+    """Tell errors from warnings."""
+    return any(finding.level == "error" for finding in findings)
 
 
 def with_envoy(envoy: Path, file: Path) -> list[Finding]:

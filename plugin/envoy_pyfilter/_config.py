@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ._decode import decode, parse_object
-from ._imports import IN_LOG, load_class, raised, search_folders
+from ._imports import ABOVE, load_class, raised, search_folders
 from ._problems import problem, suggestion
 from ._struct import from_wire
 from .access import AccessConfig, AccessFilter, compile_plan
 from .errors import ConfigError
 from .filter import Config, Filter, hooks_wanted, misspelt_hooks
+from .llm_usage import LlmUsage
 from .metrics import declared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .plan_spec import PlanSpec
 
@@ -41,7 +42,7 @@ log = logging.getLogger("envoy_pyfilter")
 GROUP: Final = "envoy_pyfilter.filters"
 """The entry-point group with which packages register filters."""
 
-_BUILT_IN: Final[Mapping[str, type[Filter]]] = {"access": AccessFilter}
+_BUILT_IN: Final[Mapping[str, type[Filter]]] = {"access": AccessFilter, "llm_usage": LlmUsage}
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
 
@@ -54,19 +55,30 @@ class Loaded:
     plan: PlanSpec | None
 
 
-def load(filter_name: str, config: bytes, validating: bool) -> Loaded:
+def load(
+    filter_name: str,
+    config: bytes,
+    validating: bool,
+    warn: Callable[[str], None] = log.warning,
+) -> Loaded:
     """
     Load a filter from Envoy's ``filter_name`` and ``filter_config`` (a Struct as JSON text).
 
-    The same when *validating*, but the plan then cannot make its Python sinks. Raises
-    ``ConfigError`` whose message is complete: filter, path, problem.
+    The same when *validating*, but the plan then cannot make its Python sinks. *warn* gets what
+    looks wrong and is accepted. Raises ``ConfigError`` whose message is complete: filter, path,
+    problem.
     """
     try:
         value = parse_object(config, "filter_config")
-        with search_folders(_python_path(value)):
-            return _load(filter_name, value, validating=validating)
+        with search_folders(python_path(value)):
+            loaded = _load(filter_name, value, validating=validating)
     except ConfigError as error:
-        raise _named(filter_name, error) from None
+        raise named(filter_name, error) from None
+    cls = type(loaded.filter)
+    for name, near in misspelt_hooks(cls):
+        what = f"{cls.__qualname__}.{name} is no hook and is never called; did you mean {near}?"
+        warn(f"{filter_name}: {what}")
+    return loaded
 
 
 def load_route(filter_name: str, config: bytes) -> Any:
@@ -79,10 +91,10 @@ def load_route(filter_name: str, config: bytes) -> Any:
         value = from_wire(config)  # as 1.38 hands it over
         if value is None:
             value = parse_object(config, "filter_config")
-        with search_folders(_python_path(value)):
+        with search_folders(python_path(value)):
             return _load_route(filter_name, value)
     except ConfigError as error:
-        raise _named(filter_name, ConfigError(f"per-route config: {error}")) from None
+        raise named(filter_name, ConfigError(f"per-route config: {error}")) from None
 
 
 def _load_route(filter_name: str, value: dict[str, Any]) -> Any:
@@ -126,11 +138,12 @@ def _is_registered(filter_name: str) -> bool:
     return ":" not in filter_name
 
 
-def _named(filter_name: str, error: ConfigError) -> ConfigError:
+def named(filter_name: str, error: ConfigError) -> ConfigError:
+    """Put in front of the message whose config it is about."""
     return ConfigError(f"{filter_name or 'filter_name'}: {error}")
 
 
-def _python_path(value: dict[str, Any]) -> list[str]:
+def python_path(value: dict[str, Any]) -> list[str]:
     """Return ``python_path``, which is needed before there is a class to decode with."""
     return decode({k: v for k, v in value.items() if k == "python_path"}, Config).python_path
 
@@ -139,11 +152,6 @@ def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loade
     cls = filter_class(filter_name)
     hooks_wanted(cls)  # refuses hooks that could not be called
     declared(cls)  # refuses metrics that could not be defined
-    for name, near in misspelt_hooks(cls):
-        log.warning(
-            "%s: %s.%s is no hook and is never called; did you mean %s?",
-            filter_name, cls.__qualname__, name, near,
-        )  # fmt: skip
     if cls.RouteConfig is not None:
         _check_struct(cls.RouteConfig, msgspec.Struct, f"{cls.__qualname__}.RouteConfig")
     _check_struct(cls.Config, Config, f"{cls.__qualname__}.Config")
@@ -151,13 +159,18 @@ def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loade
         _check_struct(cls.Config, AccessConfig, f"{cls.__qualname__}.Config")
     config = decode(value, cls.Config)
     instance = config.instance or (filter_name if _is_registered(filter_name) else cls.__name__)
-    if not isinstance(instance, str) or _INSTANCE.fullmatch(instance) is None:
-        expected = "1 to 128 letters, digits, underscores, dots or dashes"
-        raise problem("instance", "not allowed", got=instance, expected=expected)
+    check_instance(instance)
     plan = None
     if isinstance(config, AccessConfig):
         plan = compile_plan(config, instance, filter_name=filter_name, validating=validating)
     return Loaded(_constructed(cls, config), instance, plan)
+
+
+def check_instance(instance: object) -> None:
+    """Refuse a name that stats or metadata could not have."""
+    if not isinstance(instance, str) or _INSTANCE.fullmatch(instance) is None:
+        expected = "1 to 128 letters, digits, underscores, dots or dashes"
+        raise problem("instance", "not allowed", got=instance, expected=expected)
 
 
 def _check_struct(kind: Any, base: type[Any], name: str) -> None:
@@ -172,7 +185,7 @@ def _constructed(cls: type[Filter], config: Any) -> Filter:
         made: object = cls(config)
     except BaseException as error:  # SystemExit included: user code never ends Envoy
         log.exception("the constructor of %s raised", cls.__qualname__)
-        what = f"the constructor of {cls.__qualname__} raised {raised(error)}; {IN_LOG}"
+        what = f"the constructor of {cls.__qualname__} raised {raised(error)}; {ABOVE}"
         raise problem("", what) from None
     if not isinstance(made, Filter):
         raise problem("", f"{cls.__qualname__}() made {type(made).__name__}, which is no Filter")

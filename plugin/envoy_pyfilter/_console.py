@@ -2,7 +2,7 @@
 """
 How the command speaks: results go to stdout, what it does meanwhile to stderr.
 
-A sentence that ends the command is a ``Refusal``; ``cli.main`` prints it and returns 1.
+A sentence that ends the command is a ``Refusal``; ``cli.main`` prints it and returns its code.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 class Refusal(Exception):  # noqa: N818 (not an error of the program but its answer)
     """The command cannot do what was asked; the text says why and what would help."""
+
+    code = 1
+
+
+class WrongUse(Refusal):
+    """An argument that cannot be used; the text names it and says what was expected."""
+
+    code = 2
 
 
 def say(text: str) -> None:

@@ -68,7 +68,7 @@ def decode(value: dict[str, Any], kind: type[_T]) -> _T:
     except Exception as error:  # a type that msgspec cannot decode, or cannot even find
         log.exception("%s cannot be used as a config", name)
         what = f"{name} cannot be used as a config: {type(error).__name__}: {error}"
-        raise problem("", f"{what}; the traceback is in the log") from None
+        raise problem("", f"{what}; its traceback stands above") from None
     try:
         _refuse_unknown_keys(value, kind, "")
         try:
@@ -82,7 +82,7 @@ def decode(value: dict[str, Any], kind: type[_T]) -> _T:
     except BaseException as error:  # SystemExit included: user code never ends Envoy
         log.exception("%s raised", name)
         what = f"{name} raised {type(error).__name__}: {error}"
-        raise problem("", f"{what}; the traceback is in the log") from None
+        raise problem("", f"{what}; its traceback stands above") from None
 
 
 def _refuse_unknown_keys(value: Any, kind: Any, path: str) -> None:

@@ -2,7 +2,8 @@
 """
 The upstream of ``envoy-pyfilter run`` without ``--upstream``: answers like a small model server.
 
-It tells what arrived as JSON, and counts "tokens" in ``x-ai-*`` headers as AI gateways do.
+To paths of the LLM APIs it answers in their forms (``_demo_llm``). To others it tells what arrived
+as JSON, and counts "tokens" in ``x-ai-*`` headers as AI gateways do.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from envoy_pyfilter import _demo_llm
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_BETWEEN_WORDS = 0.02  # seconds
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,7 +41,28 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _answer(self) -> None:
-        words = self._body().split()
+        received = self._body()
+        answer = _demo_llm.answer(self.path, received) if self.command == "POST" else None
+        if answer is None:
+            self._tell(received)
+        else:
+            self._send(answer)
+
+    def _send(self, answer: _demo_llm.Answer) -> None:
+        """Send an answer of an LLM, word by word where it is a stream."""
+        self.send_response(200)
+        self.send_header("content-type", answer.content_type)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for piece in answer.pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            if answer.streamed:
+                time.sleep(_BETWEEN_WORDS)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _tell(self, received: bytes) -> None:
+        """Tell what was asked."""
+        words = received.split()
         said = {"method": self.command, "path": self.path, "answer": "hello from the demo upstream"}
         body = json.dumps(said).encode() + b"\n"
         self.send_response(200)

@@ -77,6 +77,10 @@ def look(spec: str | None) -> Facts:
         if path is not None:
             envoy = str(path)
             release = _envoy.require_supported(path)
+        elif spec is not None:
+            wanted = _envoy.full(spec)
+            how = f"envoy-pyfilter run --envoy {wanted} downloads it"
+            envoy_error = f"no Envoy {wanted} in {_envoy.folder()}: {how}"
     except Refusal as refusal:
         envoy_error = str(refusal)
     if release and module and not module_error:

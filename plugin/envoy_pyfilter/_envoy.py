@@ -18,12 +18,14 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from envoy_pyfilter._cells import safe
 from envoy_pyfilter._console import Refusal, say, step
 
 HERE = Path(__file__).parent
 MODULE_FILE = "libenvoy_pyfilter.so"
 SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
 _BINARY = Path("envoy", "_bin", "envoy")
+_SHOWN = 60  # characters of what a program that is no Envoy prints
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
@@ -46,10 +48,16 @@ def supported() -> str:
 
 
 def folder() -> Path:
-    """Where downloaded releases lie: ``$ENVOY_PYFILTER_ENVOYS`` or the user's cache."""
+    """
+    Where downloaded releases lie: ``$ENVOY_PYFILTER_ENVOYS``, or the user's cache.
+
+    An environment that ``make`` made shares the folder of its checkout.
+    """
     given = os.environ.get("ENVOY_PYFILTER_ENVOYS")
     if given:
         return Path(given)
+    if Path(sys.prefix, ".made-by").exists():
+        return Path(sys.prefix).parent / ".envoy"
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache, "envoy-pyfilter", "envoys")
 
@@ -64,7 +72,8 @@ def version(envoy: Path) -> str:
         raise Refusal(f"{envoy} cannot be started: {error.strerror}") from error
     found = re.search(r"version: \w+/(\d+\.\d+\.\d+)", done.stdout)
     if found is None:
-        raise Refusal(f"{envoy} is no Envoy: --version printed {done.stdout.strip()!r}")
+        lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["nothing"]
+        raise Refusal(f"{envoy} is no Envoy: its --version printed {safe(lines[0][:_SHOWN])}")
     return found[1]
 
 
@@ -107,7 +116,7 @@ def _pip(release: str, target: Path) -> None:
         raise Refusal(f"pip did not install {wanted}: {reason}")
 
 
-def _full(spec: str) -> str:
+def full(spec: str) -> str:
     """``1.40`` means the supported release of that minor version."""
     for release in releases():
         if spec in (release, minor(release)):
@@ -139,7 +148,7 @@ def present(spec: str | None = None) -> Path | None:
         found = beside() or (Path(on_path) if on_path else None)
         return found or next((path for path in downloaded if path.exists()), None)
     if _VERSION.fullmatch(spec):
-        path = folder() / _full(spec) / _BINARY
+        path = folder() / full(spec) / _BINARY
         return path if path.exists() else None
     if not Path(spec).is_file():
         raise Refusal(f"no Envoy at {spec}; --envoy takes a path or a release like {releases()[0]}")
@@ -150,7 +159,7 @@ def find(spec: str | None = None) -> Path:
     """Find the Envoy that *spec* means, downloading the release when it is missing."""
     found = present(spec)
     if found is None:
-        found = install(_full(spec) if spec else releases()[0])
+        found = install(full(spec) if spec else releases()[0])
     require_supported(found)
     return found
 
@@ -176,7 +185,7 @@ def environment() -> dict[str, str]:
 if __name__ == "__main__":
     try:
         for wanted in sys.argv[1:]:
-            install(_full(wanted))
+            install(full(wanted))
     except Refusal as refusal:
         say(f"envoy-pyfilter: {refusal}")
         sys.exit(1)

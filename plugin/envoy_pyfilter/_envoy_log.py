@@ -9,6 +9,8 @@ _RECORD = re.compile(
     r"^\[\d{4}-\d\d-\d\d [\d:.]+\]\[\d+\]\[(\w+)\]\[\w+\] \[[^\]]*\] ", re.MULTILINE
 )
 _DUMP = re.compile(r"goo\.gle/debug\w+.*\n: ", re.DOTALL)
+_MARK = re.compile(r"goo\.gle/debug\w+\s*")  # stands before what no program should parse
+_UNBOUND = re.compile(r"cannot bind '([^']+)': ([^`\n]+)")
 
 
 def complaints(log: str) -> list[str]:
@@ -20,8 +22,14 @@ def complaints(log: str) -> list[str]:
     """
     pieces = _RECORD.split(log)
     found = [
-        _DUMP.sub("", text).strip().partition("\n")[0]
+        _MARK.sub("", _DUMP.sub("", text)).strip().partition("\n")[0]
         for level, text in zip(pieces[1::2], pieces[2::2], strict=True)
         if level in ("error", "critical")
     ]
     return list(dict.fromkeys(found))
+
+
+def not_bound(log: str) -> tuple[str, str] | None:
+    """Give the address on which Envoy could not listen, and why; None when that is not it."""
+    found = _UNBOUND.search("\n".join(complaints(log)[-1:]))
+    return (found[1], found[2].strip()) if found else None

@@ -80,6 +80,7 @@ class Way:
     def __init__(self, host: FakeHost, stream: Stream, out: Message, *, request: bool) -> None:
         self._host = host
         self._request = request
+        self._whose = "the request's" if request else "the response's"
         self.out = out
         self.state = State.OPEN
         self.closed = False
@@ -108,6 +109,8 @@ class Way:
 
     def headers(self, pairs: list[tuple[bytes, bytes]], *, end: bool) -> int:
         """Offer headers to the filter; return its status."""
+        if self.arrived:
+            raise RuntimeError(f"{self._whose} headers have come already")
         self.arrived, self.ended = True, end
         self._host.maps[self._maps[0]] = pairs
         status = self._hooks[0](end)
@@ -121,7 +124,8 @@ class Way:
 
     def data(self, chunk: bytes, *, end: bool) -> int:
         """Offer a chunk to the filter, unless it holds everything; return its status (or -1)."""
-        self.ended = self.ended or end
+        self._check_order("body")
+        self.ended = end
         if self.closed:
             return -1
         if self.state is State.HELD_ALL:
@@ -131,11 +135,18 @@ class Way:
 
     def trailers(self, pairs: list[tuple[bytes, bytes]]) -> int:
         """Offer trailers to the filter, unless it holds everything; return its status (or -1)."""
+        self._check_order("trailers")
         self.ended = True
         if self.closed:
             return -1
         self._host.maps[self._maps[1]] = pairs
         return -1 if self.state is State.HELD_ALL else self._offer_trailers()
+
+    def _check_order(self, part: str) -> None:
+        if not self.arrived:
+            raise RuntimeError(f"{self._whose} {part} cannot come before its headers")
+        if self.ended:
+            raise RuntimeError(f"{self._whose} {part} cannot come after its end")
 
     def resume(self) -> None:
         """Go on (ABI: ``http_filter_continue_decoding`` or ``_encoding``)."""

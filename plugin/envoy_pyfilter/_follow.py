@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Entries on their way to the reader: JSON lines as they are, or one coloured line each.
+Entries on their way to the reader: a file that is followed, and what prints a line or an entry.
 
-A line that is no entry (Envoy's own access log may share the file) passes unchanged. What a header
-holds cannot reach the terminal as a control sequence.
+People read a table (``_table``), programs JSON lines. ``run`` and ``tail`` share both.
 """
 
 from __future__ import annotations
@@ -11,112 +10,114 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import sys
 import threading
-from datetime import datetime, timezone
-from typing import IO, TYPE_CHECKING, Any
+import time
+from typing import IO, TYPE_CHECKING, Any, TextIO
+
+from envoy_pyfilter._cells import safe
+from envoy_pyfilter._match import KINDS
+from envoy_pyfilter._table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_RESET, _DIM = "\x1b[0m", "\x1b[2m"
-_COLOURS = {"request": "\x1b[36m", "denied": "\x1b[31m", "response": "\x1b[32m"}
-_CLIENT_ERROR, _SERVER_ERROR = 400, 500
-_ERROR_COLOURS = {_CLIENT_ERROR: "\x1b[33m", _SERVER_ERROR: "\x1b[31m"}
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_NANOSECONDS = 1_000_000_000
+    from envoy_pyfilter._table import Entry
+
+INTERVAL = 0.1  # seconds between two looks at a file that had nothing new
+_GRACE = 0.5  # seconds that a new file waits for the one before it, whose writer may be late
+_QUIET = 60.0  # seconds that nothing has to come into a file that was moved away, to let go of it
+_CHUNK = 1 << 16
+_MAX_LINE = 1 << 24  # bytes; what is longer is no entry, and must not fill the memory
+_PIPE = 4096  # bytes that a pipe takes without waiting once it is writable
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # JSON would not escape these itself
 
 
-def safe(value: object) -> str:
-    """Give *value* as text in which control characters are written as escapes."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
-def _time(entry: dict[str, Any]) -> str:
-    nanoseconds = entry.get("time_unix_nano")
-    if not isinstance(nanoseconds, int):
-        return "--:--:--.---"
-    moment = datetime.fromtimestamp(nanoseconds // _NANOSECONDS, tz=timezone.utc).astimezone()
-    return f"{moment:%H:%M:%S}.{nanoseconds % _NANOSECONDS // 1_000_000:03}"
-
-
-def _head(entry: dict[str, Any]) -> str:
-    """Say what happened: the status of a response, the request line, how long it took."""
-    parts = [f"{safe(entry.get('kind', '?')):8}"]
-    if "response_code" in entry:
-        parts.append(safe(entry["response_code"]))
-    parts += [safe(entry[key]) for key in ("method", "authority", "path") if key in entry]
-    if "duration_us" in entry:
-        parts.append(f"{entry['duration_us'] / 1000:.1f} ms")
-    return " ".join(parts)
-
-
-def _rest(entry: dict[str, Any]) -> str:
-    """Give the headers of the entry's own side, and what is out of the ordinary."""
-    side = "response" if entry.get("kind") == "response" else "request"
-    parts = []
-    for key in (f"{side}_headers", f"{side}_trailers"):
-        parts += [f"{safe(name)}: {safe(value)}" for name, value in entry.get(key, {}).items()]
-    for key in ("response_flags", "failed_hook", "denied", "notes", "rejected", "missing"):
-        if entry.get(key) not in (None, "", "-"):
-            parts.append(f"[{key}: {safe(entry[key])}]")
-    return "  ".join(parts)
-
-
-def _colour(entry: dict[str, Any]) -> str:
-    code = entry.get("response_code", 0)
-    for least in sorted(_ERROR_COLOURS, reverse=True):
-        if isinstance(code, int) and code >= least:
-            return _ERROR_COLOURS[least]
-    return _COLOURS.get(str(entry.get("kind")), "")
-
-
-def pretty(line: str, *, colour: bool) -> str:
-    """Give one entry as one line for people; a line that is no entry only loses its controls."""
+def entry_of(line: str) -> Entry | None:
+    """Read a line that has an entry; None when it is something else."""
     try:
-        entry = json.loads(line)
-    except ValueError:
-        return safe(line)
-    if not isinstance(entry, dict) or "kind" not in entry:
-        return safe(line)
-    time, head, rest = _time(entry), _head(entry), _rest(entry)
-    if not colour:
-        return f"{time} {head}  {rest}".rstrip()
-    return f"{_DIM}{time}{_RESET} {_colour(entry)}{head}{_RESET}  {_DIM}{rest}{_RESET}"
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or value.get("kind") not in KINDS:
+        return None
+    return value if isinstance(value.get("response_code", 0), int) else None
+
+
+def as_json(entry: Entry) -> str:
+    """Write an entry as one line of JSON in which every control character is escaped."""
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Stuck(Exception):  # noqa: N818 (the reader's choice, not an error)
+    """What was to be printed cannot be, and the command was told to end."""
 
 
 class Printer:
-    """Prints lines to *out* from any thread; ``closed`` is called once when nobody reads them."""
+    """
+    Prints lines and entries to a file descriptor, from any thread.
 
-    def __init__(self, out: IO[str], closed: Callable[[], None]) -> None:
-        """People read a terminal, programs a pipe."""
-        self._out = out
+    ``closed`` is called once when nobody reads them any more. A reader that does not read is waited
+    for until *wake* is readable.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        closed: Callable[[], None],
+        *,
+        as_table: bool | None = None,
+        headers: bool = True,
+        wake: int | None = None,
+    ) -> None:
+        """*as_table*: None for what *out* is: people read a terminal, programs a pipe."""
+        self._fd = out.fileno()
         self._closed = closed
-        self._terminal = out.isatty()
-        self._colour = self._terminal and not os.environ.get("NO_COLOR")
+        terminal = out.isatty()
+        self.as_table = terminal if as_table is None else as_table
+        colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._table = Table(colour=colour, headers=headers)
+        self._encoding = out.encoding if self.as_table else "utf-8"
+        self._wake = [] if wake is None else [wake]
         self._lock = threading.Lock()
         self._broken = False
 
     def line(self, text: str) -> None:
-        """Print one line."""
-        shown = pretty(text, colour=self._colour) if self._terminal else text
-        with self._lock:
-            if self._broken:
-                return
-            try:
-                self._out.write(shown + "\n")
-                self._out.flush()
-            except OSError:  # the reader of the pipe left, or the terminal closed
-                self._broken = True
-                self._forget()
-                self._closed()
+        """Print one line: an entry, or something else that shares its way."""
+        entry = entry_of(text) if self.as_table else None
+        if entry is not None:
+            self.entry(entry)
+        else:
+            with self._lock:
+                self._print([safe(text) if self.as_table else text])
 
-    def _forget(self) -> None:
-        """Send what Python still holds nowhere, so that the end of the process does not fail."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._out.fileno())
-        os.close(nowhere)
+    def entry(self, entry: Entry) -> None:
+        """Print one entry; Stuck when the reader does not read and we are to end."""
+        with self._lock:
+            if self.as_table:
+                self._print(self._table.rows(entry, *_size(self._fd)))
+            else:
+                self._print([as_json(entry)])
+
+    def _print(self, lines: list[str]) -> None:
+        if self._broken:
+            return
+        data = "".join(f"{line}\n" for line in lines).encode(self._encoding, "backslashreplace")
+        try:
+            self._write(data)
+        except OSError:  # the reader of the pipe left, or the terminal closed
+            self._broken = True
+            self._closed()
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            _, writable, _ = select.select(self._wake, [self._fd], [])
+            if not writable:
+                raise Stuck
+            data = data[os.write(self._fd, data[:_PIPE]) :]
 
     def lines(self, source: Iterable[str]) -> None:
         """Print all lines of a source, until its end."""
@@ -124,37 +125,131 @@ class Printer:
             self.line(text.rstrip("\n"))
 
 
-def tail(path: Path, line: Callable[[str], None], ended: threading.Event, start: int) -> None:
-    """
-    Call *line* with each line that a file gets from the byte *start* on, until *ended* is set.
+def _size(fd: int) -> tuple[int, int]:
+    """Give the columns and lines of a terminal, which may have changed since the last time."""
+    try:
+        size = os.get_terminal_size(fd)
+    except OSError:
+        return 80, sys.maxsize
+    return size.columns or 80, size.lines or sys.maxsize
 
-    The file may appear later, and may be moved away: then the new one is followed from its start.
-    """
-    file: IO[bytes] | None = None
-    rest = b""
-    while True:
-        last_round = ended.is_set()
-        if file is None and path.is_file():
-            file = path.open("rb")
-            file.seek(start)
-            start = 0
-        text = file.read() if file is not None else b""
-        *whole, rest = (rest + text).split(b"\n")
+
+class Lines:
+    """Cuts what comes in pieces into lines."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._rest = b""
+
+    def add(self, data: bytes) -> Iterator[str]:
+        """Give the lines that are whole with this piece."""
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _MAX_LINE:
+            yield from self.end()
         for one in whole:
-            line(one.decode("utf-8", "replace"))
+            yield one.decode("utf-8", "replace")
+
+    def end(self) -> Iterator[str]:
+        """Give the last line, which has no end."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            yield rest.decode("utf-8", "replace")
+
+
+class _Held:
+    """A file that has, or had, the path."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.lines = Lines()
+        self.moved_at: float | None = None  # when another one had the path
+        self._came_at = time.monotonic()  # when there was something in it
+
+    def is_at(self, path: Path) -> bool:
+        return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+
+    def more(self) -> bytes:
+        """Give what came, in pieces; nothing at the end."""
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():
+            self._file.seek(0)
+            self.lines = Lines()
+        data = self._file.read(_CHUNK)
+        if data:
+            self._came_at = time.monotonic()
+        return data
+
+    def moved_for(self, seconds: float) -> bool:
+        """Tell whether it has been another's path for that long."""
+        return self.moved_at is not None and time.monotonic() - self.moved_at >= seconds
+
+    @property
+    def is_over(self) -> bool:
+        return self.moved_for(_QUIET) and time.monotonic() - self._came_at >= _QUIET
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Followed:
+    """
+    A file that grows: it may appear later, be cut, and be moved away for a new one.
+
+    The new one is read from its start, a little later than it is there, and the old one as long as
+    somebody still writes it. A file that had the path between two calls of ``read`` is not seen.
+    """
+
+    def __init__(self, path: Path, start: int) -> None:
+        """*start*: the byte from which on it is read."""
+        self.path = path
+        self._start = start
+        self._files: list[_Held] = []  # the last one is that which had the path last
+
+    def read(self, *, at_end: bool = False) -> Iterator[str]:
+        """Give the lines that are there, without waiting for more; *at_end*: for the last time."""
+        self._look()
+        position = 0
+        while position < len(self._files):
+            file = self._files[position]
+            while data := file.more():
+                yield from file.lines.add(data)
+                self._look()  # who prints the lines may take long
+            if file.is_over or (at_end and file.moved_at is not None):
+                del self._files[position]
+                file.close()
+                yield from file.lines.end()
+                continue
+            if file.moved_at is not None and not file.moved_for(_GRACE):
+                return
+            position += 1
+
+    def _look(self) -> None:
+        """Open the file that has the path, where it is another one than before."""
+        try:
+            if not self.path.is_file() or (self._files and self._files[-1].is_at(self.path)):
+                return
+            file = self.path.open("rb")
+        except OSError:  # a new file that is not ours to read yet
+            return
+        file.seek(self._start)
+        self._start = 0
+        if self._files:
+            self._files[-1].moved_at = time.monotonic()
+        self._files.append(_Held(file))
+
+    def close(self) -> None:
+        """Close what is open."""
+        for file in self._files:
+            file.close()
+        self._files.clear()
+
+
+def follow(path: Path, line: Callable[[str], Any], ended: threading.Event, start: int) -> None:
+    """Call *line* with each line that a file gets from the byte *start* on, until *ended*."""
+    file = Followed(path, start)
+    while True:
+        last_round = ended.wait(INTERVAL)
+        for one in file.read(at_end=last_round):
+            line(one)
         if last_round:
             break
-        if file is not None and not text and _moved(file, path):
-            file.close()
-            file = None
-        elif not text:
-            ended.wait(0.1)
-    if file is not None:
-        file.close()
-
-
-def _moved(file: IO[bytes], path: Path) -> bool:
-    try:
-        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+    file.close()

@@ -6,40 +6,66 @@ One event, from Envoy and back:
 
 1. Envoy calls a hook in ``abi/hooks.c``; ``abi/stream.c`` sees that the filter's class wants it.
 2. It calls the function of the same name below; cffi takes the GIL.
-3. The handle becomes the ``Stream`` that ``pyfilter_stream_new`` made.
+3. The seat's number becomes the ``Stream``, which is made in the first hook that crosses.
 4. ``Stream`` calls the user's method, settles what it raises, and turns the verdict into a status.
 5. The status goes back as an int. If this file itself fails, C gets -1 and answers 500: zero would
    mean Continue.
-6. When Envoy destroys the stream, its handle dies and every use of the stream raises StreamGone.
+6. When Envoy destroys the stream, its seat is empty and every use of the stream raises StreamGone.
 
-C keeps only addresses; ``_live`` keeps the objects behind them.
+C knows a filter and a stream by numbers. A stream takes a *seat* (``abi/seat.h``); what is kept of
+it can tell by the seat that the stream has ended, so C tells Python of the end only if Python holds
+a ``Stream`` there. What a hook reads lies in the seat's area (``_reads.py``).
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import sys
-from typing import TYPE_CHECKING, cast
+import threading
+from sys import getrefcount
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from envoy_pyfilter import _config
-from envoy_pyfilter._abi import ffi
+from envoy_pyfilter._abi import ffi, lib
 from envoy_pyfilter._callbacks import config as configs
 from envoy_pyfilter._callbacks.buffers import copied
-from envoy_pyfilter._callbacks.host import EnvoyHost
+from envoy_pyfilter._callbacks.host import Area, EnvoyHost, area_of
 from envoy_pyfilter._callbacks.log import install
+from envoy_pyfilter._flow.state import GONE
+from envoy_pyfilter._reads import ABSENT_BYTE, with_none
 from envoy_pyfilter.errors import ConfigError
+from envoy_pyfilter.filter import Filter
 from envoy_pyfilter.stream import Stream
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from envoy_pyfilter._abi import CData
-    from envoy_pyfilter.filter import Filter
+    from envoy_pyfilter.headers import Headers
+    from envoy_pyfilter.metadata import FilterState
+
+Kit: TypeAlias = "tuple[Stream, EnvoyHost, Headers, Headers, FilterState]"
+"""A stream and its parts of which a filter can keep one."""
 
 log = logging.getLogger("envoy_pyfilter")
 
-_live: set[CData] = set()
+_SWITCH_INTERVAL: Final = 0.0001
+"""Seconds for which a Python thread that computes keeps the GIL from a worker that waits for it."""
+
+_CPYTHONS_INTERVAL: Final = 0.005
+
+_live: set[CData] = set()  # routes' configs, of which C keeps the addresses
+_filters: dict[int, Filter] = {}
+_numbers = itertools.count()
+_seats: list[CData] = []
+_areas: list[Area] = []
+# By the number of the seat: the stream there; what was made for it, or is left from the last one.
+_streams: list[Stream | None] = []
+_kits: list[Kit | None] = []
+_growing = threading.Lock()
+_NOBODY: Final = Filter(None)  # whose stream it is between two
 
 
 def _keep(thing: object) -> CData:
@@ -48,8 +74,86 @@ def _keep(thing: object) -> CData:
     return handle
 
 
-def _stream(handle: CData) -> Stream:
-    return cast("Stream", ffi.from_handle(handle))
+def _entered(hook: int, owner: int, seat: int, serial: int, given: int) -> Stream:
+    """Return the stream in a seat, with what came with the crossing."""
+    try:
+        stream = _streams[seat]
+    except IndexError:
+        _grow(seat)
+        stream = None
+    if stream is None:  # its first hook
+        kit = _kits[seat]
+        if kit is None:
+            kit = _new_kit(seat)
+        stream = _streams[seat] = kit[0]
+        stream._filter = _filters[owner]
+        kit[1].serial = serial
+    host = stream._host
+    host.learning = learning = stream._filter._reads[hook]
+    if host.given:
+        host.given.clear()  # those of a hook within which this one runs
+    if given and learning is not None:
+        run = _areas[seat][:given]
+        values: list[bytes | None] = run.split(b"\n")  # type: ignore[assignment]
+        if ABSENT_BYTE in run:
+            values = with_none(values)
+        request, response = stream.request_headers, stream.response_headers
+        host.given = request._given = response._given = values
+        request._places = learning.request_headers
+        response._places = learning.response_headers
+    return stream
+
+
+def _new_kit(seat: int) -> Kit:
+    kit = _kit(Stream(EnvoyHost(_seats[seat], _areas[seat]), _NOBODY))
+    _kits[seat] = kit
+    return kit
+
+
+def _kit(stream: Stream) -> Kit:
+    host = cast("EnvoyHost", stream._host)
+    return stream, host, stream.request_headers, stream.response_headers, stream.filter_state
+
+
+def _references(kit: Kit) -> int:
+    """Count who has a stream, or a part of it; 0 when a filter gave the stream another part."""
+    stream, host, request, response, state = kit
+    if (
+        stream.request_headers is not request
+        or stream.response_headers is not response
+        or stream.filter_state is not state
+    ):
+        return 0
+    count = getrefcount
+    return count(stream) + count(host) + count(request) + count(response) + count(state)
+
+
+def _leave_seat(seat: int) -> None:
+    """
+    Let go of a stream that has ended.
+
+    What was made for it serves the next stream of the seat, unless somebody still has a part of it:
+    that stays what it is, and C says that its stream is gone.
+    """
+    kit = _kits[seat]
+    _streams[seat] = _kits[seat] = None  # should this fail from here on, nobody uses it again
+    if kit is None:
+        return
+    kit[0]._came |= GONE
+    if _references(kit) == _ALONE:
+        kit[0]._begin(_NOBODY)
+        _kits[seat] = kit
+
+
+def _grow(seat: int) -> None:
+    """Learn of the seats up to this one, which C has made."""
+    with _growing:
+        while len(_streams) <= seat:
+            at = lib.pyfilter_seat_at(len(_seats))
+            _areas.append(area_of(at))
+            _seats.append(at)
+            _kits.append(None)
+            _streams.append(None)
 
 
 def _seam_failed(kind: type[BaseException], error: BaseException, traceback: TracebackType) -> None:
@@ -63,8 +167,10 @@ def pyfilter_config_new(
 ) -> bool:
     """Load a filter config into *out*; a bad one is refused with its reason in Envoy's log."""
     filter_name = copied(name, name_length).decode("utf-8", "replace")
+    number = next(_numbers)
+    out.number = number
     try:
-        out.python = _keep(configs.load(out, filter_name, copied(config, config_length)))
+        _filters[number] = configs.load(out, filter_name, copied(config, config_length))
     except ConfigError as error:
         log.error("%s", error)  # noqa: TRY400 (the message is complete; a traceback is noise)
         return False
@@ -72,11 +178,23 @@ def pyfilter_config_new(
 
 
 @ffi.def_extern(onerror=_seam_failed)
-def pyfilter_config_destroy(config: CData) -> None:
+def pyfilter_config_destroy(number: int) -> None:
     """Tell the filter that its config ended."""
-    ended = cast("Filter", ffi.from_handle(config))
-    _live.discard(config)
-    ended._config_destroyed()
+    _filters.pop(number)._config_destroyed()
+
+
+@ffi.def_extern(error=False, onerror=_seam_failed)
+def pyfilter_logger_config_new(
+    out: CData, name: CData, name_length: int, config: CData, config_length: int
+) -> bool:
+    """Load an access logger's config into *out*."""
+    logger_name = copied(name, name_length).decode("utf-8", "replace")
+    try:
+        configs.load_logger(out, logger_name, copied(config, config_length))
+    except ConfigError as error:
+        log.error("%s", error)  # noqa: TRY400 (the message is complete; a traceback is noise)
+        return False
+    return True
 
 
 @ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
@@ -98,94 +216,123 @@ def pyfilter_route_config_destroy(route_config: CData) -> None:
     _live.discard(route_config)
 
 
-@ffi.def_extern(error=ffi.NULL, onerror=_seam_failed)
-def pyfilter_stream_new(config: CData, stream: CData, envoy: CData, watched: CData) -> CData:
-    """Make the Python side of a stream, on its worker."""
-    host = EnvoyHost(stream, envoy)
-    watched[0] = host.watched
-    return _keep(Stream(host, cast("Filter", ffi.from_handle(config))))
-
-
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_request_headers(stream: CData, end_of_stream: bool) -> int:
+def pyfilter_request_headers(
+    owner: int, seat: int, serial: int, given: int, end_of_stream: bool
+) -> int:
     """``on_http_filter_request_headers``."""
-    return _stream(stream)._request_headers(end_of_stream)
+    stream = _entered(0, owner, seat, serial, given)
+    return stream._request_headers(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_request_body(stream: CData, end_of_stream: bool) -> int:
+def pyfilter_request_body(
+    owner: int, seat: int, serial: int, given: int, end_of_stream: bool
+) -> int:
     """``on_http_filter_request_body``."""
-    return _stream(stream)._request_body(end_of_stream)
+    stream = _entered(1, owner, seat, serial, given)
+    return stream._request_body(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_request_trailers(stream: CData) -> int:
+def pyfilter_request_trailers(owner: int, seat: int, serial: int, given: int) -> int:
     """``on_http_filter_request_trailers``."""
-    return _stream(stream)._request_trailers()
+    stream = _entered(2, owner, seat, serial, given)
+    return stream._request_trailers()
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_response_headers(stream: CData, end_of_stream: bool) -> int:
+def pyfilter_response_headers(
+    owner: int, seat: int, serial: int, given: int, end_of_stream: bool
+) -> int:
     """``on_http_filter_response_headers``."""
-    return _stream(stream)._response_headers(end_of_stream)
+    stream = _entered(3, owner, seat, serial, given)
+    return stream._response_headers(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_response_body(stream: CData, end_of_stream: bool) -> int:
+def pyfilter_response_body(
+    owner: int, seat: int, serial: int, given: int, end_of_stream: bool
+) -> int:
     """``on_http_filter_response_body``."""
-    return _stream(stream)._response_body(end_of_stream)
+    stream = _entered(4, owner, seat, serial, given)
+    return stream._response_body(end_of_stream)
 
 
 @ffi.def_extern(error=-1, onerror=_seam_failed)
-def pyfilter_response_trailers(stream: CData) -> int:
+def pyfilter_response_trailers(owner: int, seat: int, serial: int, given: int) -> int:
     """``on_http_filter_response_trailers``."""
-    return _stream(stream)._response_trailers()
+    stream = _entered(5, owner, seat, serial, given)
+    return stream._response_trailers()
 
 
 @ffi.def_extern(error=0, onerror=_seam_failed)
-def pyfilter_local_reply(
-    stream: CData,
+def pyfilter_local_reply(  # noqa: PLR0913, PLR0917 (the ABI's, after those of each hook)
+    owner: int,
+    seat: int,
+    serial: int,
+    given: int,
     status: int,
     details: CData,
     details_length: int,
     reset_imminent: bool,
 ) -> int:
     """``on_http_filter_local_reply``: somebody answers; it cannot be stopped here."""
-    return _stream(stream)._local_reply(status, copied(details, details_length), reset_imminent)
-
-
-@ffi.def_extern(onerror=_seam_failed)
-def pyfilter_stream_complete(stream: CData) -> None:
-    """``on_http_filter_stream_complete``."""
-    _stream(stream)._stream_complete()
-
-
-@ffi.def_extern(onerror=_seam_failed)
-def pyfilter_above_watermark(stream: CData) -> None:
-    """``on_http_filter_downstream_above_write_buffer_high_watermark``."""
-    _stream(stream)._above_high_watermark()
-
-
-@ffi.def_extern(onerror=_seam_failed)
-def pyfilter_below_watermark(stream: CData) -> None:
-    """``on_http_filter_downstream_below_write_buffer_low_watermark``."""
-    _stream(stream)._below_low_watermark()
-
-
-@ffi.def_extern(onerror=_seam_failed)
-def pyfilter_scheduled(stream: CData, event_id: int) -> None:
-    """``on_http_filter_scheduled``: another thread woke the stream."""
-    _stream(stream)._scheduled(event_id)
+    stream = _entered(6, owner, seat, serial, given)
+    return stream._local_reply(status, copied(details, details_length), reset_imminent)
 
 
 @ffi.def_extern(error=False, onerror=_seam_failed)
-def pyfilter_stream_destroy(stream: CData) -> bool:
+def pyfilter_stream_complete(owner: int, seat: int, serial: int, given: int) -> bool:
+    """``on_http_filter_stream_complete``: no hook comes after it."""
+    over = _entered(7, owner, seat, serial, given)._stream_complete()
+    if over:
+        _leave_seat(seat)
+    return over
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_above_watermark(owner: int, seat: int, serial: int, given: int) -> None:
+    """``on_http_filter_downstream_above_write_buffer_high_watermark``."""
+    _entered(8, owner, seat, serial, given)._above_high_watermark()
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_below_watermark(owner: int, seat: int, serial: int, given: int) -> None:
+    """``on_http_filter_downstream_below_write_buffer_low_watermark``."""
+    _entered(9, owner, seat, serial, given)._below_low_watermark()
+
+
+@ffi.def_extern(onerror=_seam_failed)
+def pyfilter_scheduled(seat: int, event_id: int) -> None:
+    """``on_http_filter_scheduled``: another thread woke the stream."""
+    stream = _streams[seat]
+    if stream is not None:
+        stream._scheduled(event_id)
+
+
+@ffi.def_extern(error=False, onerror=_seam_failed)
+def pyfilter_stream_destroy(seat: int) -> bool:
     """``on_http_filter_destroy``; it can come inside a callback that the stream made."""
-    _stream(stream)._destroyed()
-    _live.discard(stream)
+    stream = _streams[seat]
+    if stream is not None:
+        stream._destroyed()
+        del stream
+        _leave_seat(seat)
     return True
 
 
+def _references_alone() -> int:
+    """Count the references within a kit of which nobody else has a part."""
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return -1  # without the GIL they cannot be counted: nothing is used again
+    kit = _kit(Stream(EnvoyHost(ffi.NULL, b""), _NOBODY))
+    return _references(kit)
+
+
+_ALONE: Final = _references_alone()
 install()
+if sys.getswitchinterval() == _CPYTHONS_INTERVAL:  # else somebody has chosen
+    sys.setswitchinterval(_SWITCH_INTERVAL)
 if isinstance(sys.stdout, io.TextIOWrapper):  # None where Envoy was started without one
     sys.stdout.reconfigure(line_buffering=True)

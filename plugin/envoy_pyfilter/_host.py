@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from ._reads import HookReads
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -68,6 +73,15 @@ MetadataValue = str | float | bool | list[str] | list[float] | list[bool]
 class Host(Protocol):
     """One stream's proxy side."""
 
+    given: list[bytes | None]
+    """What came with the running hook; a call that may change any of it empties the list."""
+
+    cached: bool
+    """Whether a map of the stream was read as a whole, and is kept."""
+
+    learning: HookReads | None
+    """What the running hook reads, for the next streams; None where nothing is learned."""
+
     def headers(self, header_map: HeaderMap) -> list[tuple[bytes, bytes]]:
         """All pairs of a map, in order, read in bulk; empty when there is no such map."""
 
@@ -111,7 +125,7 @@ class Host(Protocol):
         """Bytes written under *key*, or None."""
 
     def set_filter_state(self, key: bytes, value: bytes) -> bool:
-        """Write bytes under *key*; false when Envoy refuses."""
+        """Write bytes under *key*; false when there are some, or Envoy refuses."""
 
     def metadata(self, source: MetadataSource, namespace: str, key: str) -> MetadataValue | None:
         """One value, or None."""
@@ -145,6 +159,9 @@ class Host(Protocol):
 
     def resume_response(self) -> None:
         """Let a paused response go on."""
+
+    def waiting_hooks(self) -> AbstractContextManager[None]:
+        """Enclose hooks that run because the filter resumes: perhaps in no hook of the stream."""
 
     def response_begun(self) -> bool:
         """Whether a response's headers went past this filter, so that none can begin any more."""

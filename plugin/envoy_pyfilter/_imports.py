@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("envoy_pyfilter")
 
-IN_LOG: Final = "the traceback is in the log"
+ABOVE: Final = "its traceback stands above"
 
 
 @contextlib.contextmanager
@@ -74,7 +74,7 @@ def _module(name: str, path: str) -> ModuleType:
         hint = ""
         if isinstance(error, ModuleNotFoundError) and _is_part(error.name, name):
             hint = " (is its folder in python_path?)"
-        raise problem(path, f"cannot import {name}: {raised(error)}{hint}; {IN_LOG}") from None
+        raise problem(path, f"cannot import {name}: {raised(error)}{hint}; {ABOVE}") from None
 
 
 def _is_part(missing: str | None, name: str) -> bool:
@@ -92,7 +92,7 @@ def _attribute(owner: Any, name: str, reference: str, path: str) -> Any:
         raise problem(path, what) from None
     except BaseException as error:
         log.exception("cannot look up %s", reference)
-        raise problem(path, f"cannot look up {reference}: {raised(error)}; {IN_LOG}") from None
+        raise problem(path, f"cannot look up {reference}: {raised(error)}; {ABOVE}") from None
 
 
 def raised(error: BaseException) -> str:

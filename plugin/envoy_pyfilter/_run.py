@@ -7,13 +7,15 @@
 3. Its admin port says when it is ready; we print the address and a line to try.
 4. Entries are printed as they come, until Envoy ends or a signal ends it.
 
-Envoy has a session of its own, so that Ctrl-C reaches only us; we end it in order.
+Envoy has a session of its own, so that Ctrl-C reaches only us; we end it in order. If we cannot,
+for we were killed, the kernel ends it (``_child.py``).
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,10 +29,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
-from envoy_pyfilter import _envoy
+from envoy_pyfilter import _child, _envoy
 from envoy_pyfilter._console import say
-from envoy_pyfilter._envoy_log import complaints
-from envoy_pyfilter._follow import Printer, tail
+from envoy_pyfilter._envoy_log import complaints, not_bound
+from envoy_pyfilter._follow import Printer, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,7 @@ class Job:
     add_admin: bool = False  # the bootstrap has no admin address
     log_level: str | None = None  # None: warnings, and what filters say through logging
     files: list[Path] = field(default_factory=list)  # entries come there, besides stdout
+    ports: dict[int, str] = field(default_factory=dict)  # port -> the option that says it
     try_path: str = "/"
 
 
@@ -116,7 +119,8 @@ class Run:
         self.stop()
 
     def _command(self) -> list[str]:
-        command = [str(self.job.envoy), "-c", str(self.job.config), "--disable-hot-restart"]
+        command = [sys.executable, "-I", _child.__file__, str(os.getpid()), str(self.job.envoy)]
+        command += ["-c", str(self.job.config), "--disable-hot-restart"]
         command += ["--admin-address-path", str(self.admin.path)]
         command += ["-l", self.job.log_level] if self.job.log_level else _QUIET
         return command + (["--config-yaml", _ADMIN] if self.job.add_admin else [])
@@ -154,7 +158,7 @@ class Run:
         ]
         for path in self.job.files:
             start = path.stat().st_size if path.is_file() else 0
-            works.append(partial(tail, path, self.printer.line, ended, start))
+            works.append(partial(follow, path, self.printer.line, ended, start))
         return [threading.Thread(target=work, daemon=True) for work in works]
 
     def _wait_ready(self, process: Child) -> bool:
@@ -203,10 +207,23 @@ class Run:
                 signal.signal(number, handler)
         return self._verdict(process.returncode, ready=ready)
 
+    def _not_bound(self, address: str, reason: str) -> str:
+        """Say where Envoy could not listen, and how to have another address."""
+        port = address.rpartition(":")[2]
+        option = self.job.ports.get(int(port)) if port.isdecimal() else None
+        other = f"{option} chooses another port, 0 a free one"
+        if option is None:
+            other = f"{self.job.config} has to name another address"
+        return f"Envoy cannot listen on {address}: {reason}; {other}"
+
     def _verdict(self, code: int, *, ready: bool) -> int:
         if self.stopping:
             say("Envoy has ended.")
             return 0
+        bound = None if ready else not_bound("".join(self.last_words))
+        if bound is not None:
+            say(f"envoy-pyfilter: {self._not_bound(*bound)}")
+            return 1
         how = f"ended with exit code {code}" if code >= 0 else f"was ended by {_signal_name(-code)}"
         reasons = complaints("".join(self.last_words))[-1:]
         when = "" if ready else " before it was ready"

@@ -62,8 +62,15 @@ def wanted(kind: Any) -> str:
 
 
 def choices(kind: Any) -> list[str]:
-    """Return the texts that a ``Literal`` or an ``Enum`` takes; empty for other kinds."""
-    kind = _bare(kind)
+    """Return the texts that a ``Literal`` or an ``Enum`` takes, or null; empty for other kinds."""
+    found = [_choices(member) for member in _members(kind) if member is not types.NoneType]
+    if not found or not all(found):
+        return []
+    nothing = ["null"] if types.NoneType in _members(kind) else []
+    return [value for values in found for value in values] + nothing
+
+
+def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return [str(value) for value in get_args(kind)]
     if isinstance(kind, type) and issubclass(kind, enum.Enum):

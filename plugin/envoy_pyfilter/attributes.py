@@ -6,6 +6,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+from ._text import checked_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -103,7 +105,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
 
 def find(name: str) -> Attribute:
     """Find the attribute called *name*; ``KeyError`` naming the nearest when there is none."""
-    found = ATTRIBUTES.get(name)
+    found = ATTRIBUTES.get(checked_text(name, "name of an attribute"))
     if found is None:
         near = difflib.get_close_matches(name, ATTRIBUTES, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -117,12 +119,35 @@ def read(host: Host, name: str) -> str | int | bool | None:
 
     Text is decoded as Latin-1. ABI: ``http_filter_get_attribute_string``, ``_int``, ``_bool``.
     """
+    reads = host.learning
+    if reads is not None and host.on_worker():
+        try:
+            text = host.given[reads.attributes[name]]
+        except (LookupError, TypeError):
+            pass
+        else:
+            return None if text is None else _decoded(text, ATTRIBUTES[name].kind)
     number, kind, since = find(name)
-    if host.release() < since:
+    if host.release() < since or kind == "none":
         return None
+    value = _asked(host, number, kind)
+    if reads is not None:
+        reads.learn_attribute(name, _SOURCES[kind], number)
+    return value
+
+
+_SOURCES: Final[Mapping[Kind, int]] = {"text": 4, "int": 5, "bool": 6}  # READ_* of services.h
+
+
+def _decoded(text: bytes, kind: Kind) -> str | int | bool:
+    """Decode a value that came with the hook, as C wrote it."""
+    if kind == "text":
+        return text.decode("latin-1")
+    return int(text) if kind == "int" else text == b"1"
+
+
+def _asked(host: Host, number: int, kind: Kind) -> str | int | bool | None:
     if kind == "text":
         text = host.attribute_string(number)
         return None if text is None else text.decode("latin-1")
-    if kind == "int":
-        return host.attribute_int(number)
-    return host.attribute_bool(number) if kind == "bool" else None
+    return host.attribute_int(number) if kind == "int" else host.attribute_bool(number)

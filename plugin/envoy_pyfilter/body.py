@@ -6,14 +6,17 @@ from __future__ import annotations
 from typing import Protocol
 
 from ._host import BodyKind, Host
+from ._text import octets
 
 
 class Holder(Protocol):
-    """Whoever knows whether the filter itself holds a body back: the stream."""
+    """Whoever knows whether the filter itself holds a body back, and may change it: the stream."""
 
     def _holds(self, *, request: bool) -> bool: ...
 
     def _replays(self, *, request: bool) -> bool: ...
+
+    def _check_changeable(self, *, request: bool) -> None: ...
 
 
 class Body:
@@ -24,6 +27,9 @@ class Body:
     with ``BUFFER`` or ``PAUSE`` is buffered by Envoy (``read_buffered``). ``complete`` is both:
     all that this filter holds. ``drain``, ``append`` and ``replace`` work on that, too: on the
     received chunk while the body streams by, on everything while the filter holds it.
+
+    ``RuntimeError`` for changes in a hook of the other side (the request's body in a response
+    hook), in a local-reply, stream-complete or watermark hook, and after an answer of one's own.
 
     Bytes that a filter behind this one buffers have passed already; they show in
     ``read_buffered`` but are never part of ``complete``, nor changed.
@@ -73,6 +79,9 @@ class Body:
 
         Raises ``ValueError`` when there are fewer.
         """
+        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
+        if not isinstance(size, int):
+            raise TypeError(f"size to drain must be int, got {type(size).__name__}")
         parts = [(part, self._host.body_size(part)) for part in self._parts()]
         if not 0 <= size <= sum(length for _, length in parts):
             raise ValueError(f"cannot drain {size} of {sum(length for _, length in parts)} bytes")
@@ -88,11 +97,15 @@ class Body:
 
         Raises ``LookupError`` where there is no body to change.
         """
+        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
+        data = octets(data, "data of a body")
         if data and not any(self._host.append_body(part, data) for part in reversed(self._parts())):
             raise LookupError("there is no body to change here")
 
     def replace(self, data: bytes) -> None:
         """Put *data* in the place of ``complete``. A ``content-length`` header is the caller's."""
+        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
+        data = octets(data, "data of a body")  # before anything is drained
         for part in self._parts():
             size = self._host.body_size(part)
             if size:

@@ -14,6 +14,9 @@ import msgspec
 from .errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._reads import HookReads
     from .metrics import Metric
     from .stream import Stream
     from .verdict import LocalReply, Verdict
@@ -64,6 +67,8 @@ class Filter:
     _metric_ids: dict[Metric, int]
     _instance: str = ""
     _on_error: str = "deny"
+    _learns: bool = True  # whether what its hooks read comes with their crossings; for tests
+    _reads: Sequence[HookReads | None] = (None,) * 10  # by the hook's place in HOOKS
 
     def __new__(cls: type[_F], config: Any = None, *_: Any, **__: Any) -> _F:  # noqa: PYI019 (see _F)
         """Keep *config* even when a subclass does not call ``__init__`` of its base."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-State formats: text with commands in it, in the notation of Envoy's access logs.
+Formats: text with commands in it, in the notation of Envoy's access logs.
 
 ``%COMMAND%``, ``%COMMAND(argument)%``, each with ``:N`` before the last percent sign to keep only
 the first N bytes; ``%%`` is a percent sign.
@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 from ._problems import suggestion
 from .errors import ConfigError
-from .fields import ENTRY_FIELDS, OPERATORS, STATE_FIELDS
+from .fields import ENTRY_FIELDS, ONLY_LOGGER, OPERATORS, STATE_FIELDS
 from .plan_spec import (
     REQUEST_HEADERS,
     REQUEST_TRAILERS,
@@ -28,7 +28,13 @@ _HEADERS: Final = {
     "RESP": RESPONSE_HEADERS,
     "TRAILER": RESPONSE_TRAILERS,
 }
-_ARGUMENTS: Final = {**dict.fromkeys(_HEADERS, "name"), "FIELD": "name", "NOTE": "key"}
+_ARGUMENTS: Final = {
+    **dict.fromkeys(_HEADERS, "name"),
+    "FIELD": "name",
+    "NOTE": "key",
+    "FILTER_STATE": "key",
+    "DYNAMIC_METADATA": "namespace:key",
+}
 KNOWN: Final = (*_ARGUMENTS, *OPERATORS)
 """Every command that a format may have."""
 
@@ -96,11 +102,19 @@ def _command(text: str, at: int) -> tuple[Part, int]:
     limit = _max_length(at, name, length)
     if name in OPERATORS:
         return Part(op="field", text=OPERATORS[name].encode(), max_length=limit), match.end()
+    return _part(at, name, argument, limit), match.end()
+
+
+def _part(at: int, name: str, argument: str, limit: int) -> Part:
     if name == "NOTE":
-        return Part(op="note", text=argument.encode(), max_length=limit), match.end()
+        return Part(op="note", text=argument.encode(), max_length=limit)
     if name == "FIELD":
-        return _field(at, argument, limit), match.end()
-    return _header(at, name, argument.lower(), limit), match.end()
+        return _field(at, argument, limit)
+    if name == "FILTER_STATE":
+        return _filter_state(at, argument, limit)
+    if name == "DYNAMIC_METADATA":
+        return _metadata(at, argument, limit)
+    return _header(at, name, argument.lower(), limit)
 
 
 def _max_length(at: int, name: str, digits: str | None) -> int:
@@ -113,10 +127,26 @@ def _max_length(at: int, name: str, digits: str | None) -> int:
 
 def _field(at: int, name: str, limit: int) -> Part:
     if name not in STATE_FIELDS:
+        if name in ONLY_LOGGER:
+            _refuse(at, f"no format has the field {name}")
         if name in ENTRY_FIELDS:
             _refuse(at, f"the field {name} is not a single value of the stream")
         _refuse(at, f"unknown field {name}{suggestion(name, STATE_FIELDS)}")
     return Part(op="field", text=name.encode(), max_length=limit)
+
+
+def _filter_state(at: int, argument: str, limit: int) -> Part:
+    key, _, form = argument.partition(":")
+    if not key or form not in ("", "PLAIN"):
+        _refuse(at, f"%FILTER_STATE({argument})%: expected a key; its value is taken as plain text")
+    return Part(op="filter_state", text=key.encode(), max_length=limit)
+
+
+def _metadata(at: int, argument: str, limit: int) -> Part:
+    name_space, _, key = argument.partition(":")
+    if not name_space or not key or ":" in key:
+        _refuse(at, f"%DYNAMIC_METADATA({argument})%: expected namespace:key, one key deep")
+    return Part(op="metadata", text=argument.encode(), max_length=limit)
 
 
 def _header(at: int, command: str, name: str, limit: int) -> Part:

@@ -21,7 +21,11 @@ _PSEUDO: Final = {
     HeaderMap.RESPONSE_TRAILERS: set[bytes](),
 }
 _NEEDED: Final = {b"host"}  # Envoy's other name of :authority
+# Envoy writes an HTTP/1 request line as it is, so `GET /a HTTP/1.1 HTTP/1.1` would reach the peer.
+_BLANK: Final = re.compile(rb"[\x00-\x20\x7f]")
 _STATUS: Final = re.compile(rb"[2-5][0-9][0-9]")
+_NOTHING: Final[list[bytes | None]] = []
+_NO_PLACES: Final[dict[Text, int]] = {}
 _LABELS: Final = {
     HeaderMap.REQUEST_HEADERS: "request headers",
     HeaderMap.REQUEST_TRAILERS: "request trailers",
@@ -42,12 +46,14 @@ class Headers:
     ask nobody until the map is changed or the hook returns.
     """
 
-    __slots__ = ("_host", "_index", "_map", "_pairs")
+    __slots__ = ("_given", "_host", "_index", "_map", "_pairs", "_places")
 
     def __init__(self, host: Host, header_map: HeaderMap) -> None:
         """Made by ``Stream``."""
         self._host = host
         self._map = header_map
+        self._given = _NOTHING  # what came with the hook; see ``_hooks``
+        self._places = _NO_PLACES
         self._pairs: list[tuple[bytes, bytes]] | None = None
         self._index: dict[bytes, list[bytes]] | None = None
 
@@ -57,8 +63,11 @@ class Headers:
     def get(self, name: Text, default: _T) -> bytes | _T: ...
     def get(self, name: Text, default: _T | None = None) -> bytes | _T | None:
         """Return the first value of *name*, or *default*."""
-        values = self._values().get(header_name(name))
-        return values[0] if values else default
+        try:
+            value = self._given[self._places[name]]
+        except (LookupError, TypeError):
+            value = self._ask(name)
+        return default if value is None else value
 
     def get_all(self, name: Text) -> list[bytes]:
         """All values of *name*, in order; empty when there is none."""
@@ -110,14 +119,17 @@ class Headers:
 
     def __getitem__(self, name: Text) -> bytes:
         """Return the first value of *name*; ``KeyError`` when there is none."""
-        value = self.get(name)
-        if value is None:
-            raise KeyError(name)
-        return value
+        try:
+            value = self._given[self._places[name]]
+        except (LookupError, TypeError):
+            value = self._ask(name)
+        if value is not None:
+            return value
+        raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:
         """Whether *name* has a value."""
-        return isinstance(name, (str, bytes)) and header_name(name) in self._values()
+        return isinstance(name, (str, bytes)) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """Pairs of name and value, as they were when the iteration began."""
@@ -132,17 +144,29 @@ class Headers:
         return f"<Headers: {_LABELS[self._map]}>"
 
     def _check_needed(self, name: bytes, value: bytes) -> None:
-        """Refuse what would end Envoy: it trusts its filters with the headers that it needs."""
+        """Refuse what would end Envoy or break its message: these headers it takes on trust."""
         if name not in _PSEUDO[self._map] and name not in _NEEDED:
             raise ValueError(f"{_LABELS[self._map]} cannot hold {name!r}")
         if not value and self._map in (HeaderMap.REQUEST_HEADERS, HeaderMap.RESPONSE_HEADERS):
             raise ValueError(f"Envoy cannot do without {name!r}")
+        if _BLANK.search(value) is not None:
+            raise ValueError(f"blank or control character in {name!r}: {value!r}")
         if name == b":status" and _STATUS.fullmatch(value) is None:
             raise ValueError(f":status must be 200 to 599, got {value!r}")
+
+    def _ask(self, name: Text) -> bytes | None:
+        """Ask for what did not come with the hook, so that the next stream's hook has it."""
+        key = header_name(name)
+        values = self._values().get(key)
+        learning = self._host.learning
+        if learning is not None and self._host.on_worker():
+            learning.learn_header(self._map, name, key)
+        return values[0] if values else None
 
     def _read(self) -> list[tuple[bytes, bytes]]:
         if self._pairs is None:
             self._pairs = self._host.headers(self._map)
+            self._host.cached = True
         return self._pairs
 
     def _values(self) -> dict[bytes, list[bytes]]:

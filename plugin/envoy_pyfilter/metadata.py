@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, overload
 
-from ._text import Text, utf8
+from ._text import Text, checked_text, utf8
 
 if TYPE_CHECKING:
     from ._host import Host, MetadataSource, MetadataValue
 
 _T = TypeVar("_T")
+_NAMESPACE: Final = "namespace of metadata"
+_STATE_KEY: Final = "key of filter state"
 
 SettableValue: TypeAlias = (
     str
@@ -43,11 +45,11 @@ class Metadata:
 
     def get(self, namespace: str, key: str) -> MetadataValue | None:
         """One value, or ``None`` (ABI: ``http_get_metadata_string`` and its kin)."""
-        return self._host.metadata(self._source, namespace, key)
+        return self._host.metadata(self._source, *_checked_key(namespace, key))
 
     def keys(self, namespace: str) -> list[str]:
         """List the keys of *namespace* (ABI: ``http_get_metadata_keys``)."""
-        return self._host.metadata_keys(self._source, namespace)
+        return self._host.metadata_keys(self._source, checked_text(namespace, _NAMESPACE))
 
     def namespaces(self) -> list[str]:
         """All namespaces (ABI: ``http_get_metadata_namespaces``)."""
@@ -67,7 +69,7 @@ class DynamicMetadata(Metadata):
         is there (ABI: ``http_add_dynamic_metadata_list_string`` and its kin). Raises ``TypeError``
         for other values, ``LookupError`` when Envoy refuses.
         """
-        if not self._host.set_metadata(namespace, key, _checked(value)):
+        if not self._host.set_metadata(*_checked_key(namespace, key), _checked(value)):
             raise LookupError(f"Envoy refused the metadata {namespace}.{key}")
 
 
@@ -91,7 +93,7 @@ class FilterState:
     def get(self, key: Text, default: _T) -> bytes | _T: ...
     def get(self, key: Text, default: _T | None = None) -> bytes | _T | None:
         """Return the value, or *default* (ABI: ``http_get_filter_state_bytes``)."""
-        value = self._host.filter_state(utf8(key))
+        value = self._host.filter_state(utf8(key, _STATE_KEY))
         return default if value is None else value
 
     def set(self, key: Text, value: Text) -> None:
@@ -101,11 +103,14 @@ class FilterState:
         A key is written once in a stream: Envoy keeps the first value. Raises ``LookupError`` when
         it has one, or Envoy refuses for another reason.
         """
-        name = utf8(key)
+        # Most keys are these, and encoding is cheap where there is nothing to replace.
+        name = key.encode() if type(key) is str and key.isascii() else utf8(key, _STATE_KEY)
+        text = value if type(value) is bytes else utf8(value, "value of filter state")
+        if self._host.set_filter_state(name, text):
+            return
         if self._host.filter_state(name) is not None:
             raise LookupError(f"the filter state {key!r} is written already")
-        if not self._host.set_filter_state(name, utf8(value)):
-            raise LookupError(f"Envoy refused the filter state {key!r}")
+        raise LookupError(f"Envoy refused the filter state {key!r}")
 
     def __getitem__(self, key: Text) -> bytes:
         """Return the value; ``KeyError`` when there is none."""
@@ -121,6 +126,10 @@ class FilterState:
     def __contains__(self, key: object) -> bool:
         """Whether *key* has a value."""
         return isinstance(key, (str, bytes)) and self.get(key) is not None
+
+
+def _checked_key(namespace: str, key: str) -> tuple[str, str]:
+    return checked_text(namespace, _NAMESPACE), checked_text(key, "key of metadata")
 
 
 def _checked(value: SettableValue) -> MetadataValue:

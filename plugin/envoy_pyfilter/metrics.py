@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from ._text import Text, utf8
+from ._text import Text, utf8, whole_number
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ RESERVED: Final = frozenset(
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESULTS: Final = {1: "no such metric", 2: "wrong labels", 3: "metrics are frozen"}
-_UINT64_END: Final = 1 << 64
 
 
 class Metric:
@@ -73,15 +72,12 @@ class Metric:
         labels: tuple[Text, ...],
         named: dict[str, Text],
     ) -> None:
-        if not isinstance(value, int):
-            raise TypeError(f"metric {self.name}: value must be int, got {type(value).__name__}")
-        if not 0 <= value < _UINT64_END:
-            raise ValueError(f"metric {self.name}: value must be 0 or more, got {value}")
+        number = whole_number(value, f"metric {self.name}: value")
         metric = stream.filter._metric_ids.get(self)  # noqa: SLF001 (filled when the config loads)
         if metric is None:
             raise LookupError(f"metric {self.name} is not declared on the stream's filter class")
         ordered = self._ordered(labels, named)
-        result = stream._host.change_metric(change, metric, ordered, int(value))  # noqa: SLF001
+        result = stream._host.change_metric(change, metric, ordered, number)  # noqa: SLF001
         if result:
             raise LookupError(f"metric {self.name}: {_RESULTS.get(result, result)}")
 
@@ -89,7 +85,8 @@ class Metric:
         rest = self.labels[len(labels) :]
         if len(labels) > len(self.labels) or set(named) != set(rest):
             raise TypeError(f"metric {self.name} needs the labels {self.labels!r}")
-        return [utf8(value) for value in (*labels, *(named[label] for label in rest))]
+        what = f"metric {self.name}: label"
+        return [utf8(value, what) for value in (*labels, *(named[label] for label in rest))]
 
 
 class Counter(Metric):
@@ -108,7 +105,7 @@ class Counter(Metric):
 
 
 class Gauge(Metric):
-    """A number that goes up and down, never below 0."""
+    """A number from 0 that goes up and down."""
 
     kind = "gauge"
     __slots__ = ()
@@ -122,7 +119,11 @@ class Gauge(Metric):
         self._change(stream, "gauge_add", value, labels, named)
 
     def sub(self, stream: Stream, value: int = 1, /, *labels: Text, **named: Text) -> None:
-        """Subtract *value* (ABI: ``http_filter_decrement_gauge``)."""
+        """
+        Subtract *value* (ABI: ``http_filter_decrement_gauge``).
+
+        Neither Envoy nor this checks what is left: a gauge that goes below 0 shows 2**64 more.
+        """
         self._change(stream, "gauge_sub", value, labels, named)
 
 

@@ -45,7 +45,7 @@ class Notes:
     def _put(self, kind: NoteKind, key: Text, value: object) -> None:
         encoded = as_json(value)
         text = utf8(value) if isinstance(value, (str, bytes)) else encoded
-        self._host.note(kind, utf8(key), text, encoded)
+        self._host.note(kind, utf8(key, "key of a note"), text, encoded)
 
 
 def as_json(value: object) -> bytes:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .sinks import Sink
+
+LONGEST_SOCKET: Final = 107
+"""Bytes of a UNIX socket's path: ``sun_path`` without the zero byte that ends it."""
 
 REQUEST_HEADERS, REQUEST_TRAILERS, RESPONSE_HEADERS, RESPONSE_TRAILERS = range(4)
 
@@ -26,13 +29,14 @@ class HeaderRules:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """
-    A piece of a state format.
+    A piece of a format.
 
-    *text* is the literal itself, a lower-case header name, a field's name or a note's key. *map*
-    is the header map (``http_header_type`` of the ABI). *max_length* is in bytes; 0: no limit.
+    *text* is the literal itself, a lower-case header name, a field's name, the key of a note or of
+    filter state, or ``namespace:key`` of metadata. *map* is the header map (``http_header_type`` of
+    the ABI). *max_length* is in bytes; 0: no limit.
     """
 
-    op: Literal["literal", "header", "field", "note"]
+    op: Literal["literal", "header", "field", "note", "filter_state", "metadata"]
     text: bytes
     map: int = REQUEST_HEADERS
     max_length: int = 0
@@ -47,33 +51,71 @@ class StateSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CiliumSpec:
+    """
+    What a Cilium sink sends, and how much may wait.
+
+    The six formats make up what the stream does not tell; one without commands is a constant.
+    """
+
+    max_packet: int
+    queue_entries: int
+    queue_bytes: int
+    drop_oldest: bool
+    policy_name: tuple[Part, ...]
+    cilium_rule_ref: tuple[Part, ...]
+    proxy_id: tuple[Part, ...]
+    is_ingress: tuple[Part, ...]
+    source_security_id: tuple[Part, ...]
+    destination_security_id: tuple[Part, ...]
+
+
+CILIUM_FORMATS: Final = (
+    "policy_name",
+    "cilium_rule_ref",
+    "proxy_id",
+    "is_ingress",
+    "source_security_id",
+    "destination_security_id",
+)
+"""The formats of a ``CiliumSpec``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SinkSpec:
     """
     Where entries go.
 
-    *path* is the file's, or empty. *target* makes a Python sink's object (``ConfigError`` when its
-    constructor raises); it is None for files, and while a config is only validated. *name* tells
-    the sink from others in logs and thread names.
+    *path* is the file's or the socket's, or empty. *target* makes a Python sink's object
+    (``ConfigError`` when its constructor raises); it is None for other sinks, and while a config is
+    only validated. *name* tells the sink from others in logs and thread names. *cilium* is there
+    for that type alone; the others get lines of JSON.
     """
 
-    type: Literal["file", "python"]
+    type: Literal["file", "python", "cilium"]
     path: str
     ring_bytes: int
-    format: str = "json"
     target: Callable[[], Sink] | None = None
     name: str = ""
+    cilium: CiliumSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSpec:
-    """The whole plan. *fields* are in the entry's order."""
+    """The whole plan. *fields* are in the entry's order; *of_logger*: an access logger's."""
 
     instance: str
     log_request: bool
     at_end_of_stream: bool
+    aborted: bool
+    redirected: bool
+    tunnel_at_handshake: bool
+    compat_cilium: bool
     fields: tuple[str, ...]
     request_headers: HeaderRules
     response_headers: HeaderRules
     trailers: bool
     state: tuple[StateSpec, ...]
+    state_metadata: bool
     sinks: tuple[SinkSpec, ...]
+    of_logger: bool = False

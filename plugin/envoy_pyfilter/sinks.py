@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from ._imports import IN_LOG, raised
+from ._imports import ABOVE, raised
 from ._problems import problem
 from .record import Record
 
@@ -67,7 +67,7 @@ def make_sink(cls: type[Any], config: dict[str, Any], path: str) -> Sink:
         made: Sink = cls(config)
     except BaseException as error:  # SystemExit included: user code never ends Envoy
         log.exception("%s: the constructor of %s raised", path, cls.__qualname__)
-        what = f"the constructor of {cls.__qualname__} raised {raised(error)}; {IN_LOG}"
+        what = f"the constructor of {cls.__qualname__} raised {raised(error)}; {ABOVE}"
         raise problem(path, what) from None
     return made
 

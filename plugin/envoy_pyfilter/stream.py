@@ -2,7 +2,7 @@
 """
 One HTTP stream, as a filter's hooks see it.
 
-Rule 1: every way in which a stream can go wrong is settled in ``_flow.py``; here is what filters
+Rule 1: every way in which a stream can go wrong is settled in ``_flow/``; here is what filters
 ask and change.
 Rule 2: what nobody asks for costs nothing: maps, bodies and the rest are made when first used.
 """
@@ -10,17 +10,18 @@ Rule 2: what nobody asks for costs nothing: maps, bodies and the rest are made w
 from __future__ import annotations
 
 import re
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import attributes
-from ._flow import _ANSWERED, _STREAMING, REQUEST, RESPONSE, Flow
+from ._flow.mailbox import Task
+from ._flow.resume import Flow
+from ._flow.state import GONE
+from ._flow.steps import REQUEST, RESPONSE
 from ._host import HeaderMap, MetadataSource
-from ._mailbox import Task
-from ._text import HeaderPairs, Text, header_pairs, utf8
+from ._text import HeaderPairs, Text, utf8
 from .body import Body
 from .headers import Headers
-from .metadata import DynamicMetadata, FilterState, Metadata
+from .metadata import DynamicMetadata, Metadata
 from .notes import Notes
 from .verdict import Reply, ResetReason
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from .filter import Filter
 
 
+# An enumeration's members cost a look-up by name each time.
+_REQUEST_TRAILERS: Final = HeaderMap.REQUEST_TRAILERS
+_RESPONSE_TRAILERS: Final = HeaderMap.RESPONSE_TRAILERS
 _FLAG: Final = re.compile(rb"[A-Za-z0-9_.-]+")
 
 
@@ -47,24 +51,14 @@ class Stream(Flow):
     # --- headers and bodies ---
 
     @property
-    def request_headers(self) -> Headers:
-        """The request's headers."""
-        return self._map(HeaderMap.REQUEST_HEADERS)
-
-    @property
     def request_trailers(self) -> Headers:
         """The request's trailers; empty until they have come."""
-        return self._map(HeaderMap.REQUEST_TRAILERS)
-
-    @property
-    def response_headers(self) -> Headers:
-        """The response's headers; empty until they have come."""
-        return self._map(HeaderMap.RESPONSE_HEADERS)
+        return self._map(_REQUEST_TRAILERS)
 
     @property
     def response_trailers(self) -> Headers:
         """The response's trailers; empty until they have come."""
-        return self._map(HeaderMap.RESPONSE_TRAILERS)
+        return self._map(_RESPONSE_TRAILERS)
 
     @property
     def request_body(self) -> Body:
@@ -87,8 +81,13 @@ class Stream(Flow):
 
     @buffer_limit.setter
     def buffer_limit(self, limit: int) -> None:
-        """Change it (ABI: ``http_set_buffer_limit``)."""
-        self._host.set_buffer_limit(limit)
+        """
+        Change it (ABI: ``http_set_buffer_limit``).
+
+        Raises ``ValueError`` when more is buffered: Envoy would answer at once, which it does not
+        survive in every hook.
+        """
+        self._set_buffer_limit(limit)
 
     # --- what Envoy knows ---
 
@@ -100,11 +99,6 @@ class Stream(Flow):
         ABI: ``http_filter_get_attribute_string``, ``_int``, ``_bool``.
         """
         return attributes.read(self._host, name)
-
-    @property
-    def filter_state(self) -> FilterState:
-        """Bytes shared with other filters and access logs."""
-        return FilterState(self._host)
 
     @property
     def metadata(self) -> DynamicMetadata:
@@ -152,10 +146,7 @@ class Stream(Flow):
         answer raises ``RuntimeError``.
         Up to Envoy 1.39 the stream may be gone when this returns.
         """
-        if not self._gone and self._must_post():
-            self._post(Task(partial(self._answer_late, reply), of_user=False))
-        else:
-            self._answer(reply)
+        self._answer_or_post(reply)
 
     def start_response(
         self, status: int, headers: HeaderPairs = (), *, end_of_stream: bool = False
@@ -164,7 +155,9 @@ class Stream(Flow):
         Start an answer in pieces (ABI: ``http_send_response_headers``).
 
         The request goes no further; its body hooks go on. ``RuntimeError`` when the stream has been
-        answered, or a response has gone past this filter.
+        answered, or a response has gone past this filter; ``ValueError`` unless *status* is 200 to
+        599. To HEAD, and with 204 and 304, the headers are the whole answer: nothing that comes
+        after them is sent.
         """
         self._start_answer(status, headers, end_of_stream=end_of_stream)
 
@@ -172,26 +165,20 @@ class Stream(Flow):
         """
         Send a piece of the body (ABI: ``http_send_response_data``).
 
-        ``RuntimeError`` unless an answer in pieces is under way.
+        ``RuntimeError`` unless an answer in pieces is under way, ``ValueError`` for data after a
+        status that has no body (204, 304).
         """
-        self._check_streaming()
-        if end_of_stream:
-            self._answered = _ANSWERED
-        self._host.reply_data(data, end_of_stream=end_of_stream)
-        self._forget()
+        self._send_data(data, end_of_stream=end_of_stream)
 
     def send_response_trailers(self, trailers: HeaderPairs) -> None:
         """End an answer in pieces with trailers (ABI: ``http_send_response_trailers``)."""
-        self._check_streaming()
-        pairs = header_pairs(trailers)
-        self._answered = _ANSWERED
-        self._host.reply_trailers(pairs)
-        self._forget()
+        self._send_trailers(trailers)
 
     def reset(self, reason: ResetReason = ResetReason.LOCAL_RESET, details: str = "") -> None:
         """
         End the stream without an answer (ABI: ``http_filter_reset_stream``).
 
+        ``TypeError`` for a *reason* that is no ``ResetReason`` and *details* that are no ``str``.
         Up to Envoy 1.39 the stream is gone when this returns.
         """
         self._reset(reason, details)
@@ -219,7 +206,7 @@ class Stream(Flow):
         ``keep_reachable``; else ``RuntimeError``. A stream that ends or fails first drops it.
         What it raises counts as a failed hook. ABI: ``http_filter_scheduler_commit``.
         """
-        if self._gone:
+        if self._came & GONE or self._host.on_worker():
             self._host.worker_index()  # raises StreamGone
         self._post(Task(function, of_user=True))
 
@@ -258,7 +245,7 @@ class Stream(Flow):
         Raises ``ValueError`` unless *flag* is made of letters, digits, ``_``, ``-`` and ``.``: what
         a log prints as it is must not be able to end its line.
         """
-        text = utf8(flag)
+        text = utf8(flag, "response flag")
         if _FLAG.fullmatch(text) is None:
             raise ValueError(f"not a response flag: {flag!r}")
         self._host.add_custom_flag(text)
@@ -278,7 +265,7 @@ class Stream(Flow):
     @property
     def failed(self) -> bool:
         """Whether a hook has raised; the filter is not entered again."""
-        return self._failed
+        return self._course.failed
 
     @property
     def filter(self) -> Filter:
@@ -286,25 +273,19 @@ class Stream(Flow):
         return self._filter
 
     def _map(self, header_map: HeaderMap) -> Headers:
-        headers = self._maps.get(header_map)
+        views = self._views
+        if views is None:
+            views = self._views = [None] * 6
+        headers = views[header_map]
         if headers is None:
-            headers = self._maps[header_map] = Headers(self._host, header_map)
-        return headers
+            headers = views[header_map] = Headers(self._host, header_map)
+        return cast("Headers", headers)
 
     def _body_on(self, side: int) -> Body:
-        body = self._body.get(side)
-        if body is None:
-            body = self._body[side] = Body(self._host, self, request=side == REQUEST)
-        return body
-
-    def _must_post(self) -> bool:
-        """Whether a reply has to wait for its turn on the worker."""
-        if not self._host.on_worker():
-            return True
-        return bool(self._noticing) and not (self._answered or self._complete)
-
-    def _check_streaming(self) -> None:
-        self._check_here()
-        self._check_not_noticing()
-        if self._answered != _STREAMING:
-            raise RuntimeError("no answer in pieces is under way: call start_response first")
+        views = self._views
+        if views is None:
+            views = self._views = [None] * 6
+        place = 4 if side == REQUEST else 5
+        if views[place] is None:
+            views[place] = Body(self._host, self, request=side == REQUEST)
+        return cast("Body", views[place])

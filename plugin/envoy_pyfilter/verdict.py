@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from enum import Enum, IntEnum
 from typing import Final, TypeAlias
 
-from ._text import HeaderPairs, Text, header_pairs, utf8
+from ._text import HeaderPairs, Text, checked_text, header_pairs, utf8
 
 
 class HeadersStatus(IntEnum):
@@ -74,6 +74,7 @@ BUFFER: Final = Decision.BUFFER
 
 _NOT_IN_MESSAGE: Final = re.compile(rb"[^ -$&-~]")  # all but printable ASCII without %
 _REPLY_STATUS: Final = range(200, 600)
+BODILESS: Final = (204, 304)
 _GRPC_STATUS: Final = range(17)
 _GRPC_INTERNAL: Final = 13
 _GRPC_UNKNOWN: Final = 2
@@ -94,8 +95,9 @@ class Reply:
     """
     Answer the client here; the request goes no further (ABI: ``http_send_response``).
 
-    *status* is the HTTP status, 200 to 599; *body* is sent as it is (``str`` as UTF-8); *headers*
-    are added to the reply. *details* ends up in ``%RESPONSE_CODE_DETAILS%``.
+    *status* is the HTTP status, 200 to 599; *body* is sent as it is (``str`` as UTF-8), but not to
+    HEAD, and must be empty for 204 and 304; *headers* are added to the reply. *details* ends up in
+    ``%RESPONSE_CODE_DETAILS%``.
 
     A gRPC client gets no body but ``grpc-status`` and ``grpc-message``: *grpc_status*, or what
     *status* maps to; *grpc_message*, or the body's text.
@@ -113,13 +115,18 @@ class Reply:
 
     def __post_init__(self) -> None:
         """Refuse what Envoy or a client could not take."""
-        if self.status not in _REPLY_STATUS:
-            raise ValueError(f"status of a reply must be 200 to 599, got {self.status!r}")
-        if self.grpc_status is not None and self.grpc_status not in _GRPC_STATUS:
-            raise ValueError(f"gRPC status must be 0 to 16, got {self.grpc_status!r}")
+        check_status(self.status)
+        grpc = self.grpc_status
+        if grpc is not None and not (isinstance(grpc, int) and grpc in _GRPC_STATUS):
+            raise ValueError(f"gRPC status must be 0 to 16, got {grpc!r}")
         if not isinstance(self.body, (str, bytes)):
             raise TypeError(f"body of a reply must be bytes or str, got {type(self.body).__name__}")
-        header_pairs(self.headers)
+        check_body(self.status, self.body)
+        if self.grpc_message is not None:
+            checked_text(self.grpc_message, "grpc_message of a reply")
+        checked_text(self.details, "details of a reply")
+        # A copy: nobody can change what was checked, and an iterator gives its pairs but once.
+        object.__setattr__(self, "headers", tuple(header_pairs(self.headers)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +144,18 @@ class LocalReply:
 
 Verdict: TypeAlias = Decision | Reply
 """What a hook returns; ``None`` counts as ``PASS``."""
+
+
+def check_status(status: int) -> None:
+    """Raise ``ValueError`` unless *status* can be that of a reply."""
+    if not (isinstance(status, int) and status in _REPLY_STATUS):
+        raise ValueError(f"status of a reply must be 200 to 599, got {status!r}")
+
+
+def check_body(status: int, body: Text) -> None:
+    """Raise ``ValueError`` for a body that the client would take for the next response."""
+    if body and status in BODILESS:
+        raise ValueError(f"a reply with status {status} has no body")
 
 
 def grpc_headers(reply: Reply) -> list[tuple[bytes, bytes]]:

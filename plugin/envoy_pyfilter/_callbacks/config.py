@@ -7,12 +7,14 @@ Envoy takes definitions of metrics only while the config loads, on the main thre
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from envoy_pyfilter import _config
+from envoy_pyfilter import _config, _logger
 from envoy_pyfilter._abi import ffi, lib
 from envoy_pyfilter._callbacks.buffers import lent, lent_list
+from envoy_pyfilter._reads import HookReads
 from envoy_pyfilter.errors import ConfigError
 from envoy_pyfilter.filter import hooks_wanted
 from envoy_pyfilter.metrics import declared
@@ -23,24 +25,51 @@ if TYPE_CHECKING:
 
     from envoy_pyfilter._abi import CData
     from envoy_pyfilter.filter import Filter
-    from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
+    from envoy_pyfilter.plan_spec import (
+        CiliumSpec,
+        HeaderRules,
+        Part,
+        PlanSpec,
+        SinkSpec,
+        StateSpec,
+    )
     from envoy_pyfilter.sinks import Sink
+
+READS = "ENVOY_PYFILTER_READS"
+"""An environment variable: ``off`` lets hooks ask Envoy for each thing that they read."""
 
 _DEFINE = {
     "counter": lib.envoy_dynamic_module_callback_http_filter_config_define_counter,
     "gauge": lib.envoy_dynamic_module_callback_http_filter_config_define_gauge,
     "histogram": lib.envoy_dynamic_module_callback_http_filter_config_define_histogram,
 }
+_DEFINE_OF_LOGGER = {
+    "counter": lib.envoy_dynamic_module_callback_access_logger_config_define_counter,
+    "gauge": lib.envoy_dynamic_module_callback_access_logger_config_define_gauge,
+}
 _COUNTERS = (
     ("entries_request", lib.COUNT_ENTRIES_REQUEST),
     ("entries_denied", lib.COUNT_ENTRIES_DENIED),
     ("entries_response", lib.COUNT_ENTRIES_RESPONSE),
+    ("entries_progress", lib.COUNT_ENTRIES_PROGRESS),
     ("dropped_ring_full", lib.COUNT_DROPPED_RING_FULL),
     ("dropped_too_large", lib.COUNT_DROPPED_TOO_LARGE),
     ("dropped_sink", lib.COUNT_DROPPED_SINK),
     ("sink_errors", lib.COUNT_SINK_ERRORS),
     ("state_conflicts", lib.COUNT_STATE_CONFLICTS),
     ("dropped_notes", lib.COUNT_DROPPED_NOTES),
+    ("dropped_queue_full", lib.COUNT_DROPPED_QUEUE_FULL),
+    ("cilium_sent", lib.COUNT_CILIUM_SENT),
+    ("cilium_reconnects", lib.COUNT_CILIUM_RECONNECTS),
+    ("cilium_trimmed", lib.COUNT_CILIUM_TRIMMED),
+    ("cilium_bad_values", lib.COUNT_CILIUM_BAD_VALUES),
+)
+_NOT_OF_FILTER = {"entries_progress"}
+_NOT_OF_LOGGER = {"entries_request", "entries_denied", "state_conflicts", "dropped_notes"}
+# Of plans that have a sink of that type: without one, 0 would look like a socket that is not there.
+_CILIUM_GAUGES = (
+    ("cilium_connected", lib.GAUGE_CILIUM_CONNECTED),
+    ("cilium_queue_depth", lib.GAUGE_CILIUM_QUEUE_DEPTH),
 )
 # Memory that nobody writes to costs nothing, so a large buffer is as cheap as its longest batch.
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
@@ -49,7 +78,17 @@ _OPS = {
     "header": lib.PART_HEADER,
     "field": lib.PART_FIELD,
     "note": lib.PART_NOTE,
+    "filter_state": lib.PART_FILTER_STATE,
+    "metadata": lib.PART_METADATA,
 }
+_CILIUM_VALUES = (
+    ("policy_name", lib.CILIUM_POLICY_NAME),
+    ("cilium_rule_ref", lib.CILIUM_RULE_REF),
+    ("source_security_id", lib.CILIUM_SOURCE_ID),
+    ("is_ingress", lib.CILIUM_IS_INGRESS),
+    ("destination_security_id", lib.CILIUM_DESTINATION_ID),
+    ("proxy_id", lib.CILIUM_PROXY_ID),
+)
 
 
 def load(out: CData, filter_name: str, config: bytes) -> Filter:
@@ -65,14 +104,40 @@ def load(out: CData, filter_name: str, config: bytes) -> Filter:
     out.hook_errors = _define(out.envoy, "counter", f"{prefix}.hook_errors", ())
     out.allow_on_error = loaded.filter._on_error == "allow"
     out.wants = hooks_wanted(type(loaded.filter))
+    if loaded.filter._learns and os.environ.get(READS) != "off":
+        loaded.filter._reads = [_hook_reads(out.reads, hook) for hook in range(lib.HOOKS)]
     if loaded.plan is not None:
         _load_plan(out, prefix, loaded.plan)
     return loaded.filter
 
 
+def load_logger(out: CData, logger_name: str, config: bytes) -> None:
+    """Load an access logger's *config* into C's ``pyfilter_config``; ConfigError as ``load``."""
+    validating = bool(lib.envoy_dynamic_module_callback_is_validation_mode())
+    spec = _logger.load(logger_name, config, validating=validating)
+    _load_plan(out, spec.instance, spec)
+
+
+def _hook_reads(reads: CData, hook: int) -> HookReads:
+    def add(source: int, attribute: int, name: bytes) -> int:
+        return int(lib.pyfilter_reads_add(reads, hook, source, attribute, name, len(name)))
+
+    return HookReads(add)
+
+
 def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:
-    counters = [
-        (which, _define(out.envoy, "counter", f"{prefix}.{name}", ())) for name, which in _COUNTERS
+    def define(kind: str, name: str) -> int:
+        whole = f"{prefix}.{name}"
+        if spec.of_logger:
+            return _define_of_logger(out.envoy, kind, whole)
+        return _define(out.envoy, kind, whole, ())
+
+    absent = _NOT_OF_LOGGER if spec.of_logger else _NOT_OF_FILTER
+    counters = [(which, define("counter", name)) for name, which in _COUNTERS if name not in absent]
+    gauges = [
+        (which, define("gauge", name))
+        for name, which in _CILIUM_GAUGES
+        if any(sink.cilium is not None for sink in spec.sinks)
     ]
     sinks = [None if sink.target is None else sink.target() for sink in spec.sinks]
     instance = spec.instance.encode()
@@ -80,6 +145,8 @@ def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:
     out.plan = plan
     for which, number in counters:
         lib.pyfilter_plan_counter(plan, which, number)
+    for which, number in gauges:
+        lib.pyfilter_plan_gauge(plan, which, number)
     _fill_plan(plan, spec, sinks)
 
 
@@ -87,16 +154,35 @@ def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
     number = ffi.new("size_t *")
     text, names = name.encode(), [label.encode() for label in labels]
     result = _DEFINE[kind](envoy, lent(text), lent_list(names), len(names), number)
+    return _defined(result, kind, name, number)
+
+
+def _define_of_logger(envoy: CData, kind: str, name: str) -> int:
+    """Define a metric of an access logger, which has no labels."""
+    number = ffi.new("size_t *")
+    text = name.encode()
+    return _defined(_DEFINE_OF_LOGGER[kind](envoy, lent(text), number), kind, name, number)
+
+
+def _defined(result: int, kind: str, name: str, number: CData) -> int:
     if result != lib.envoy_dynamic_module_type_metrics_result_Success:
         raise ConfigError(f"{name}: Envoy refused to define this {kind} (metrics_result {result})")
     return int(number[0])
 
 
 def _flags(spec: PlanSpec) -> int:
-    flags = lib.PLAN_LOG_REQUEST if spec.log_request else 0
-    flags |= lib.PLAN_AT_END_OF_STREAM if spec.at_end_of_stream else 0
-    flags |= lib.PLAN_TRAILERS if spec.trailers else 0
-    return int(flags)
+    flags = (
+        (lib.PLAN_LOG_REQUEST, spec.log_request),
+        (lib.PLAN_AT_END_OF_STREAM, spec.at_end_of_stream),
+        (lib.PLAN_TRAILERS, spec.trailers),
+        (lib.PLAN_ABORTED, spec.aborted),
+        (lib.PLAN_REDIRECTED, spec.redirected),
+        (lib.PLAN_TUNNEL_AT_HANDSHAKE, spec.tunnel_at_handshake),
+        (lib.PLAN_COMPAT_CILIUM, spec.compat_cilium),
+        (lib.PLAN_OF_LOGGER, spec.of_logger),
+        (lib.PLAN_STATE_METADATA, spec.state_metadata),
+    )
+    return sum(int(flag) for flag, wanted in flags if wanted)
 
 
 def _fill_plan(plan: CData, spec: PlanSpec, sinks: list[Sink | None]) -> None:
@@ -110,6 +196,7 @@ def _fill_plan(plan: CData, spec: PlanSpec, sinks: list[Sink | None]) -> None:
         _add_state(plan, state)
     for sink, made in zip(spec.sinks, sinks, strict=True):
         _add_sink(plan, sink, made)
+    lib.pyfilter_plan_done(plan)
 
 
 def _add_rules(plan: CData, side: int, rules: HeaderRules) -> None:
@@ -124,21 +211,46 @@ def _add_rules(plan: CData, side: int, rules: HeaderRules) -> None:
 
 def _add_state(plan: CData, state: StateSpec) -> None:
     lib.pyfilter_plan_state(plan, state.key, len(state.key))
-    for part in state.parts:
+    _add_parts(plan, state.parts, f"state.{state.key.decode()}")
+
+
+def _add_parts(plan: CData, parts: tuple[Part, ...], path: str) -> None:
+    """Add *parts* to the format that was started last."""
+    for part in parts:
         op = _OPS[part.op]
-        if not lib.pyfilter_plan_state_part(
+        if not lib.pyfilter_plan_part(
             plan, op, part.map, part.text, len(part.text), part.max_length
         ):
-            raise ConfigError(f"state.{state.key.decode()}: no such field: {part.text.decode()}")
+            raise ConfigError(f"{path}: no such field: {part.text.decode()}")
+
+
+def _add_cilium(plan: CData, spec: SinkSpec, cilium: CiliumSpec) -> None:
+    sink = lib.pyfilter_sink_agent(spec.path.encode(), spec.ring_bytes)
+    if not sink:
+        raise ConfigError(f"{spec.path}: not a socket's path")
+    lib.pyfilter_plan_cilium(
+        plan,
+        sink,
+        cilium.max_packet,
+        cilium.queue_entries,
+        cilium.queue_bytes,
+        cilium.drop_oldest,
+    )
+    for name, which in _CILIUM_VALUES:
+        lib.pyfilter_plan_cilium_value(plan, which)
+        _add_parts(plan, getattr(cilium, name), f"{spec.path}: {name}")
+        lib.pyfilter_plan_cilium_value_end(plan, which)
 
 
 def _add_sink(plan: CData, spec: SinkSpec, made: Sink | None) -> None:
     """Give the plan a sink; start the thread of a Python sink, which ends when C lets go of it."""
-    if spec.type == "file":
+    if spec.cilium is not None:
+        _add_cilium(plan, spec, spec.cilium)
+    elif spec.type == "file":
         sink = lib.pyfilter_sink_file(spec.path.encode(), spec.ring_bytes)
         lib.pyfilter_plan_sink(plan, sink)
     elif made is not None:
-        sink = lib.pyfilter_sink_python(spec.ring_bytes)
+        sink = lib.pyfilter_sink_python(spec.name.encode(), spec.ring_bytes)
         lib.pyfilter_plan_sink(plan, sink)
         runner = PythonSink(
             made,

@@ -9,9 +9,11 @@ plain bytes and numbers back: what Envoy lends is copied, and no cdata leaves th
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 from envoy_pyfilter._abi import ffi, lib
+from envoy_pyfilter._callbacks import metadata
 from envoy_pyfilter._callbacks.buffers import (
     ENVOY_BUFFER,
     ENVOY_BUFFERS,
@@ -25,7 +27,7 @@ from envoy_pyfilter._callbacks.buffers import (
 from envoy_pyfilter.errors import StreamGone, WrongThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from envoy_pyfilter._abi import CData
     from envoy_pyfilter._host import (
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
         Pairs,
         Scheduler,
     )
+    from envoy_pyfilter._reads import HookReads
+
+Area: TypeAlias = bytes
+"""Memory of C's, a ``ffi.buffer``: a slice of it is a copy, as of ``bytes``, and one call."""
 
 _RELEASE = int(lib.pyfilter_host_release())
 
@@ -61,39 +67,72 @@ class EnvoyScheduler:
         lib.envoy_dynamic_module_callback_http_filter_scheduler_delete(self._handle)
 
 
+def area_of(seat: CData) -> Area:
+    """Give the memory in which C leaves what comes with a crossing of the seat's stream."""
+    return cast("Area", ffi.buffer(lib.pyfilter_seat_area(seat), lib.SEAT_AREA))
+
+
 class EnvoyHost:
     """
     The proxy's side of one stream, valid on its worker until Envoy destroys it.
 
-    ``watched`` holds the address of Envoy's side. C writes NULL there the moment that Envoy's side
-    is gone, so no failure on Python's side can keep a dead address in use.
+    C knows whether the stream with this *serial* number still sits in the *seat*, and clears the
+    seat the moment that Envoy's side is gone, so no failure on Python's side can keep a dead
+    address in use.
     """
 
-    __slots__ = ("_stream", "_thread", "watched")
+    __slots__ = ("_area", "_seat", "_worker", "cached", "given", "learning", "serial")
 
-    def __init__(self, stream: CData, envoy: CData) -> None:
-        self._stream = stream
-        self.watched = ffi.new("void **", envoy)
-        self._thread = threading.get_ident()
+    def __init__(self, seat: CData, area: Area) -> None:
+        """Made on the worker whose seat it is."""
+        self._seat = seat
+        self._area = area
+        self._worker = threading.get_ident()
+        self.serial = 0
+        self.cached = False
+        self.given: list[bytes | None] = []
+        self.learning: HookReads | None = None
 
     def on_worker(self) -> bool:
         """Whether the caller is on the stream's worker."""
-        return threading.get_ident() == self._thread
+        return threading.get_ident() == self._worker
 
     def release(self) -> int:
         """Minor version of the host."""
         return _RELEASE
 
     def _live(self) -> CData:
-        envoy = self.watched[0]
+        envoy = lib.pyfilter_seat_envoy(self._seat, self.serial)
         if not envoy:
-            raise StreamGone("the stream has ended; keep what you need of it, not the stream")
-        if threading.get_ident() != self._thread:
-            raise WrongThread("a stream is used on its own worker; see Stream.run_on_worker")
+            self._refuse()
         return cast("CData", envoy)
 
+    def _refuse(self) -> NoReturn:
+        if lib.pyfilter_seat_gone(self._seat, self.serial):
+            raise StreamGone("the stream has ended; keep what you need of it, not the stream")
+        raise WrongThread("a stream is used on its own worker; see Stream.run_on_worker")
+
+    def _changes(self) -> CData:
+        """As ``_live``, for calls after which other values may hold than came with the hook."""
+        envoy = self._live()
+        self.given.clear()
+        return envoy
+
+    def _stream(self) -> CData:
+        """C's stream, for calls that may change what came with the hook."""
+        self._changes()
+        return cast("CData", lib.pyfilter_seat_stream(self._seat))
+
     def headers(self, header_map: HeaderMap) -> list[tuple[bytes, bytes]]:
-        """All pairs of a map, in two calls."""
+        """All pairs of a map, in one call."""
+        size = lib.pyfilter_headers_run(self._seat, self.serial, header_map)
+        if size > 0:
+            parts = self._area[:size].split(b"\n")
+            return list(zip(parts[::2], parts[1::2], strict=True))
+        return [] if size == 0 else self._odd_headers(header_map)
+
+    def _odd_headers(self, header_map: HeaderMap) -> list[tuple[bytes, bytes]]:
+        """Give a map with more headers, or others, than C puts into a row."""
         envoy = self._live()
         size = lib.envoy_dynamic_module_callback_http_get_headers_size(envoy, header_map)
         if size == 0:
@@ -121,12 +160,12 @@ class EnvoyHost:
     def set_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
         """Replace all values."""
         call = lib.envoy_dynamic_module_callback_http_set_header
-        return bool(call(self._live(), header_map, lent(name), lent(value)))
+        return bool(call(self._changes(), header_map, lent(name), lent(value)))
 
     def add_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
         """Append a value."""
         call = lib.envoy_dynamic_module_callback_http_add_header
-        return bool(call(self._live(), header_map, lent(name), lent(value)))
+        return bool(call(self._changes(), header_map, lent(name), lent(value)))
 
     def remove_header(self, header_map: HeaderMap, name: bytes) -> bool:
         """Remove a header: setting it to nothing does that."""
@@ -149,12 +188,12 @@ class EnvoyHost:
 
     def drain_body(self, kind: BodyKind, size: int) -> bool:
         """Remove bytes from the front."""
-        return bool(lib.envoy_dynamic_module_callback_http_drain_body(self._live(), kind, size))
+        return bool(lib.envoy_dynamic_module_callback_http_drain_body(self._changes(), kind, size))
 
     def append_body(self, kind: BodyKind, data: bytes) -> bool:
         """Add bytes at the end."""
         call = lib.envoy_dynamic_module_callback_http_append_body
-        return bool(call(self._live(), kind, lent(data)))
+        return bool(call(self._changes(), kind, lent(data)))
 
     def received_is_buffered(self, *, request: bool) -> bool:
         """Whether what was received is what an earlier filter buffered."""
@@ -187,115 +226,89 @@ class EnvoyHost:
         return buffer_result(call, self._live(), lent(key))
 
     def set_filter_state(self, key: bytes, value: bytes) -> bool:
-        """Write bytes under *key*."""
-        call = lib.envoy_dynamic_module_callback_http_set_filter_state_bytes
-        return bool(call(self._live(), lent(key), lent(value)))
+        """Write bytes under *key*, in one call."""
+        written: int = lib.pyfilter_state_set(
+            self._seat, self.serial, key, len(key), value, len(value)
+        )
+        if written < 0:
+            self._refuse()
+        return written == 1
 
     def metadata(self, source: MetadataSource, namespace: str, key: str) -> MetadataValue | None:
-        """
-        One value of any type.
-
-        Envoy answers only the question of the right type, and logs an error for each other one, so
-        the type that a key had is asked first the next time.
-        """
-        space, name = namespace.encode(), key.encode()
-        where = (self._live(), source, lent(space), lent(name))
-        known = _KINDS.get((source, namespace, key), 0)
-        for kind in (known, *(other for other in range(len(_READERS)) if other != known)):
-            value = _READERS[kind](where)
-            if value is not None:
-                if kind != known and len(_KINDS) < _MOST_KINDS:
-                    _KINDS[source, namespace, key] = kind
-                return value
-        return None
+        """One value of any type."""
+        return metadata.read(self._live(), source, namespace, key)
 
     def metadata_keys(self, source: MetadataSource, namespace: str) -> list[str]:
         """Keys of a namespace."""
-        space = namespace.encode()
-        where = (self._live(), source, lent(space))
-        return _names(
-            lib.envoy_dynamic_module_callback_http_get_metadata_keys_count(*where),
-            lib.envoy_dynamic_module_callback_http_get_metadata_keys,
-            where,
-        )
+        return metadata.keys(self._live(), source, namespace)
 
     def metadata_namespaces(self, source: MetadataSource) -> list[str]:
         """Namespaces of a source."""
-        where = (self._live(), source)
-        return _names(
-            lib.envoy_dynamic_module_callback_http_get_metadata_namespaces_count(*where),
-            lib.envoy_dynamic_module_callback_http_get_metadata_namespaces,
-            where,
-        )
+        return metadata.namespaces(self._live(), source)
 
     def set_metadata(self, namespace: str, key: str, value: MetadataValue) -> bool:
         """Set one value, or append the items of a list."""
-        space, name = namespace.encode(), key.encode()
-        where = (self._live(), lent(space), lent(name))
-        if isinstance(value, list):
-            return sum(_append_item(where, item) for item in value) == len(value)
-        if isinstance(value, bool):
-            lib.envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(*where, value)
-        elif isinstance(value, str):
-            text = value.encode()
-            lib.envoy_dynamic_module_callback_http_set_dynamic_metadata_string(*where, lent(text))
-        else:
-            lib.envoy_dynamic_module_callback_http_set_dynamic_metadata_number(*where, value)
-        return True
+        return metadata.write(self._live(), namespace, key, value)
 
     def reply(self, status: int, headers: Pairs, body: bytes, details: bytes) -> None:
         """Send a local reply, through C: the denied entry is due before it."""
-        self._live()
-        pairs = lent_pairs(headers)
-        lib.pyfilter_reply(self._stream, status, pairs, len(headers), lent(body), lent(details))
+        stream, pairs = self._stream(), lent_pairs(headers)
+        lib.pyfilter_reply(stream, status, pairs, len(headers), lent(body), lent(details))
 
     def reply_headers(self, headers: Pairs, *, end_of_stream: bool) -> None:
         """Start a reply in pieces."""
-        self._live()
-        pairs = lent_pairs(headers)
-        lib.pyfilter_reply_headers(self._stream, pairs, len(headers), end_of_stream)
+        stream, pairs = self._stream(), lent_pairs(headers)
+        lib.pyfilter_reply_headers(stream, pairs, len(headers), end_of_stream)
 
     def reply_data(self, data: bytes, *, end_of_stream: bool) -> None:
         """Go on with a reply in pieces."""
         call = lib.envoy_dynamic_module_callback_http_send_response_data
-        call(self._live(), lent(data), end_of_stream)
+        call(self._changes(), lent(data), end_of_stream)
 
     def reply_trailers(self, trailers: Pairs) -> None:
         """End a reply in pieces."""
         call = lib.envoy_dynamic_module_callback_http_send_response_trailers
-        call(self._live(), lent_pairs(trailers), len(trailers))
+        call(self._changes(), lent_pairs(trailers), len(trailers))
 
     def reset(self, reason: int, details: bytes) -> None:
         """Reset the stream."""
         call = lib.envoy_dynamic_module_callback_http_filter_reset_stream
-        call(self._live(), reason, lent(details))
+        call(self._changes(), reason, lent(details))
 
     def resume_request(self) -> None:
         """Let a paused request go on, through C: its entry may have waited."""
-        self._live()
-        lib.pyfilter_resume_request(self._stream)
+        lib.pyfilter_resume_request(self._stream())
 
     def resume_response(self) -> None:
         """Let a paused response go on, through C: from then on the response has begun."""
+        lib.pyfilter_resume_response(self._stream())
+
+    @contextmanager
+    def waiting_hooks(self) -> Iterator[None]:
+        """Keep C's stream until the block ends, whatever becomes of Envoy's side."""
         self._live()
-        lib.pyfilter_resume_response(self._stream)
+        stream = lib.pyfilter_seat_stream(self._seat)
+        lib.pyfilter_waiting_entered(stream)
+        try:
+            yield
+        finally:
+            lib.pyfilter_waiting_left(stream)
 
     def response_begun(self) -> bool:
         """Whether a response's headers went past this filter."""
-        self._live()
-        return bool(lib.pyfilter_response_begun(self._stream))
+        return bool(lib.pyfilter_response_begun(self._stream()))
 
     def clear_route_cache(self) -> None:
         """Choose the route again."""
-        lib.envoy_dynamic_module_callback_http_clear_route_cache(self._live())
+        lib.envoy_dynamic_module_callback_http_clear_route_cache(self._changes())
 
     def clear_route_cluster_cache(self) -> None:
         """Choose the cluster again."""
-        lib.envoy_dynamic_module_callback_http_clear_route_cluster_cache(self._live())
+        lib.envoy_dynamic_module_callback_http_clear_route_cluster_cache(self._changes())
 
     def add_custom_flag(self, flag: bytes) -> None:
         """Add a custom response flag."""
-        lib.envoy_dynamic_module_callback_http_add_custom_flag(self._live(), lent(flag))
+        lib.envoy_dynamic_module_callback_http_add_custom_flag(self._changes(), lent(flag))
 
     def buffer_limit(self) -> int:
         """Bytes that Envoy buffers at most."""
@@ -303,7 +316,7 @@ class EnvoyHost:
 
     def set_buffer_limit(self, limit: int) -> None:
         """Change that limit."""
-        lib.envoy_dynamic_module_callback_http_set_buffer_limit(self._live(), limit)
+        lib.envoy_dynamic_module_callback_http_set_buffer_limit(self._changes(), limit)
 
     def change_metric(self, kind: str, metric: int, labels: Sequence[bytes], value: int) -> int:
         """Change a metric; the kind picks the callback."""
@@ -326,14 +339,13 @@ class EnvoyHost:
     def note(self, kind: NoteKind, key: bytes, text: bytes, json: bytes) -> None:
         """Keep a note; C copies it."""
         self._live()
-        lib.pyfilter_record_note(
-            self._stream, kind, key, len(key), text, len(text), json, len(json)
-        )
+        stream = lib.pyfilter_seat_stream(self._seat)
+        lib.pyfilter_record_note(stream, kind, key, len(key), text, len(text), json, len(json))
 
     def hook_failed(self, hook: str) -> None:
         """Count a hook that raised; it is on the stack, so C's stream is there."""
         name = _HOOK_NAMES.setdefault(hook, ffi.new("char[]", hook.encode()))
-        lib.pyfilter_hook_failed(self._stream, name)
+        lib.pyfilter_hook_failed(lib.pyfilter_seat_stream(self._seat), name)
 
 
 _METRIC_CALLS = {
@@ -345,71 +357,6 @@ _METRIC_CALLS = {
 }
 
 
-def _text(where: tuple[object, ...]) -> str | None:
-    text = buffer_result(lib.envoy_dynamic_module_callback_http_get_metadata_string, *where)
-    return None if text is None else text.decode("utf-8", "replace")
-
-
-def _number(where: tuple[object, ...]) -> float | None:
-    number = ffi.new("double *")
-    found = lib.envoy_dynamic_module_callback_http_get_metadata_number(*where, number)
-    return float(number[0]) if found else None
-
-
-def _flag(where: tuple[object, ...]) -> bool | None:
-    flag = ffi.new("bool *")
-    found = lib.envoy_dynamic_module_callback_http_get_metadata_bool(*where, flag)
-    return bool(flag[0]) if found else None
-
-
-def _list(where: tuple[object, ...]) -> MetadataValue | None:
-    size = ffi.new("size_t *")
-    if not lib.envoy_dynamic_module_callback_http_get_metadata_list_size(*where, size):
-        return None
-    return cast("MetadataValue", [_list_item(where, index) for index in range(size[0])])
-
-
-_READERS = (_text, _number, _flag, _list)
-_KINDS: dict[tuple[int, str, str], int] = {}  # the reader that found a value under a key last
-_MOST_KINDS = 1000
-
-
 def _mutable(handle: CData) -> CData:
     """Drop the const that the ABI puts on addresses which are ours."""
     return ffi.cast("void *", handle)
-
-
-def _names(count: int, call: Callable[..., bool], where: tuple[object, ...]) -> list[str]:
-    if count == 0:
-        return []
-    found = ffi.new(ENVOY_BUFFERS, count)
-    if not call(*where, found):
-        return []
-    return [copied(item.ptr, item.length).decode("utf-8", "replace") for item in found]
-
-
-def _list_item(where: tuple[object, ...], index: int) -> str | float | bool | None:
-    text = buffer_result(
-        lib.envoy_dynamic_module_callback_http_get_metadata_list_string, *where, index
-    )
-    if text is not None:
-        return text.decode("utf-8", "replace")
-    number = ffi.new("double *")
-    if lib.envoy_dynamic_module_callback_http_get_metadata_list_number(*where, index, number):
-        return float(number[0])
-    flag = ffi.new("bool *")
-    if lib.envoy_dynamic_module_callback_http_get_metadata_list_bool(*where, index, flag):
-        return bool(flag[0])
-    return None
-
-
-def _append_item(where: tuple[object, ...], item: str | float | bool) -> bool:
-    if isinstance(item, bool):
-        call, value = lib.envoy_dynamic_module_callback_http_add_dynamic_metadata_list_bool, item
-        return bool(call(*where, value))
-    if isinstance(item, str):
-        text = item.encode()
-        call = lib.envoy_dynamic_module_callback_http_add_dynamic_metadata_list_string
-        return bool(call(*where, lent(text)))
-    call = lib.envoy_dynamic_module_callback_http_add_dynamic_metadata_list_number
-    return bool(call(*where, item))

@@ -6,13 +6,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import StreamGone
+from envoy_pyfilter.errors import StreamGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._host import Scheduler
-    from .stream import Stream
+    from envoy_pyfilter._host import Scheduler
+    from envoy_pyfilter.stream import Stream
 
 
 class Task(NamedTuple):

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a hook reads comes with its crossing: here the names are learned (``abi/reads.h``).
+
+The first time that a hook of a config asks for a header or an attribute, the proxy is asked, and
+the name joins the hook's list. From the next stream on its value is among those that the hook is
+given, and nobody is asked. A list is bounded, so names that a filter takes from its traffic cannot
+fill the memory; what did not join is asked for as ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ._host import HeaderMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._text import Text
+
+ABSENT: Final = b"\r"  # stands for what a stream does not have
+_REQUEST: Final = HeaderMap.REQUEST_HEADERS
+_RESPONSE: Final = HeaderMap.RESPONSE_HEADERS
+ABSENT_BYTE: Final = ABSENT[0]  # what is no int is looked for by way of an exception
+_MOST: Final = 64  # spellings of a hook's names
+
+
+class HookReads:
+    """
+    What one hook of one config reads: the place of each value in what comes with the crossing.
+
+    Headers are found as the filter spells them, so a name that was checked once is not looked at
+    again. All workers share this, and add to it; what is in it never changes.
+    """
+
+    __slots__ = ("_add", "attributes", "request_headers", "response_headers")
+
+    def __init__(self, add: Callable[[int, int, bytes], int]) -> None:
+        """Begin empty; *add* takes a source, an attribute's number and a name: the place, or -1."""
+        self._add = add
+        self.request_headers: dict[Text, int] = {}
+        self.response_headers: dict[Text, int] = {}
+        self.attributes: dict[str, int] = {}
+
+    def learn_header(self, header_map: HeaderMap, spelling: Text, name: bytes) -> None:
+        """Take a header's name into the list, if there is room; trailers are always asked for."""
+        if header_map == _REQUEST:
+            places = self.request_headers
+        elif header_map == _RESPONSE:
+            places = self.response_headers
+        else:
+            return
+        if type(spelling) in (str, bytes) and len(places) < _MOST:
+            place = self._add(header_map, 0, name)
+            if place >= 0:
+                places[spelling] = place
+
+    def learn_attribute(self, name: str, source: int, number: int) -> None:
+        """Take an attribute into the list, if there is room."""
+        place = self._add(source, number, b"")
+        if place >= 0:
+            self.attributes[name] = place
+
+
+def with_none(values: list[bytes | None]) -> list[bytes | None]:
+    """Give the values of a row with ``None`` for what the stream does not have."""
+    return [None if value == ABSENT else value for value in values]
