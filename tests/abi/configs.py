@@ -28,6 +28,7 @@ class Config:
         self.events = host("config", self.name, filter_name, text)
         self.accepted = any(event.get("accepted") for event in self.events)
         self.ended = not self.accepted
+        host.made.append(self)
 
     @classmethod
     def access(cls, host: Host, **config: Any) -> Config:
@@ -63,7 +64,8 @@ class Config:
         """
         End what streams are left, and the config, on the main thread or another ("@x", "@1").
 
-        Afterwards all entries are in the file, if no other config has a sink.
+        What a test does not end, its host's ``tidy`` ends. Afterwards all entries are in the file,
+        if no other config has a sink.
         """
         for stream in self.streams:
             if not stream.ended:

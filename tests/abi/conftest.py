@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from e2e.agent import Agent, socket_folder
 
-from .builds import RELEASES, Build, build_module, build_stub
+from .builds import RELEASES, Build, build_module, build_sinks, build_stub
+from .cilium_wire import Wire
 from .configs import Config
 from .host import Host
+from .sinks import Sinks
 
 StartHost = Callable[..., Host]
 MakeConfig = Callable[..., Config]
@@ -53,10 +55,10 @@ class Hosts:
         return self._started[-1]
 
     def end(self) -> None:
-        """End them all; those that broke have been reported already."""
+        """End them all, with the configs that are left in them."""
         for host in self._started:
-            if not host.broken:
-                host.end()
+            host.tidy()
+            host.end()
 
 
 @pytest.fixture
@@ -90,6 +92,11 @@ class SharedHosts:
             host = self._running[release] = self._hosts(release, concurrency=2)
         return host
 
+    def tidy(self) -> None:
+        """End what a test left in them."""
+        for host in self._running.values():
+            host.tidy()
+
 
 @pytest.fixture(scope="session")
 def shared_hosts(
@@ -99,6 +106,16 @@ def shared_hosts(
     hosts = Hosts(asan_build, tmp_path_factory.mktemp("hosts"))
     yield SharedHosts(hosts)
     hosts.end()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave a shared host to the next test without anything of this one."""
+    uses = "shared_hosts" in request.fixturenames
+    hosts: SharedHosts | None = request.getfixturevalue("shared_hosts") if uses else None
+    yield
+    if hosts is not None:
+        hosts.tidy()
 
 
 @pytest.fixture
@@ -113,49 +130,57 @@ def each_host(shared_hosts: SharedHosts, request: pytest.FixtureRequest) -> Host
     return shared_hosts.get(request.param)
 
 
-class Configs:
-    """Makes a test's configs, and ends them; in between they are the host's only ones."""
-
-    def __init__(self) -> None:
-        """Start without any."""
-        self._made: list[Config] = []
-
-    def __call__(self, config: Config) -> Config:
-        """Take care of a config's end."""
-        self._made.append(config)
-        assert config.accepted, config.events
-        return config
-
-    def end(self) -> None:
-        """End them, unless their host is broken."""
-        for config in self._made:
-            if not config.host.broken and not config.host.ended:
-                config.end()
+def _accepted(config: Config) -> Config:
+    assert config.accepted, config.events
+    return config
 
 
 @pytest.fixture
-def configs() -> Iterator[Configs]:
-    """Take care of the configs of a test."""
-    made = Configs()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def access(configs: Configs) -> MakeConfig:
+def access() -> MakeConfig:
     """Load an access filter: ``access(host, log={...})``."""
-
-    def make(host: Host, **config: Any) -> Config:
-        return configs(Config.access(host, **config))
-
-    return make
+    return lambda host, **config: _accepted(Config.access(host, **config))
 
 
 @pytest.fixture
-def scripted(configs: Configs) -> MakeConfig:
+def scripted() -> MakeConfig:
     """Load a filter with hooks: ``scripted(host, on_request_headers="return Reply(403)")``."""
+    return lambda host, **config: _accepted(Config.scripted(host, **config))
 
-    def make(host: Host, **config: Any) -> Config:
-        return configs(Config.scripted(host, **config))
 
-    return make
+@pytest.fixture(scope="module")
+def wire(asan_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """Start a host and a listener."""
+    hosts = Hosts(asan_build, tmp_path_factory.mktemp("cilium"))
+    with socket_folder() as folder, Agent(folder / "agent", buffer=1 << 18) as agent:
+        made = Wire(hosts(), agent)
+        yield made
+        made.end()
+        hosts.end()
+
+
+@pytest.fixture(scope="session", params=["address,undefined", "thread"])
+def program(request: pytest.FixtureRequest) -> Path:
+    """Build the program with either set of sanitizers."""
+    return build_sinks(request.param)
+
+
+@pytest.fixture
+def sinks(program: Path, tmp_path: Path) -> Iterator[Sinks]:
+    """Start the program for one test."""
+    started = Sinks(program, tmp_path / "log")
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """Give a path for the socket, where nobody listens yet."""
+    with socket_folder() as folder:
+        yield folder / "agent.sock"
+
+
+@pytest.fixture
+def agent(path: Path) -> Iterator[Agent]:
+    """Give the agent, which listens."""
+    with Agent(path) as one:
+        yield one

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What ``abi/envoy_abi.h`` declares, as plain values that compare with the ABI table.
+What ``envoy_abi.h`` and ``envoy_abi_logger.h`` declare, as values to compare with the ABI table.
 
 pycparser reads C without a preprocessor, so the few lines that need one are dropped and the two
 ``ABI_*`` words are replaced by storage classes, which it keeps: a weak callback becomes ``extern``,
@@ -18,7 +18,7 @@ from typing import Any
 from pycparser import c_ast, c_parser  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
-HEADER = ROOT / "abi" / "envoy_abi.h"
+HEADERS = (ROOT / "abi" / "envoy_abi.h", ROOT / "abi" / "envoy_abi_logger.h")
 TABLE = Path(__file__).with_name("abi_table.json")
 OLDEST = "1.38.3"
 HOOK_PREFIX = "envoy_dynamic_module_on_"
@@ -67,9 +67,10 @@ def read_table(path: Path = TABLE) -> dict[str, Any]:
     return table
 
 
-def read_header(path: Path = HEADER) -> Header:
-    """Parse the header at *path*."""
-    text = re.sub(r"/\*.*?\*/", " ", path.read_text("utf-8"), flags=re.DOTALL)
+def read_header(*paths: Path) -> Header:
+    """Parse the headers at *paths*, or the ABI's two."""
+    whole = "\n".join(path.read_text("utf-8") for path in paths or HEADERS)
+    text = re.sub(r"/\*.*?\*/", " ", whole, flags=re.DOTALL)
     text = "\n".join("" if line.startswith("#") else line for line in text.splitlines())
     for mark, storage in _MARKS.items():
         text = re.sub(rf"\b{mark}\b", storage, text)
@@ -95,7 +96,7 @@ def _enter(header: Header, node: c_ast.Node) -> None:
     elif isinstance(node, c_ast.Typedef):
         header.aliases[node.name] = _type(node)
     else:
-        raise TypeError(f"{HEADER.name}: {node.name}: neither type nor prototype")
+        raise TypeError(f"{node.name}: neither type nor prototype")
 
 
 def _function(node: c_ast.Decl) -> Function:
@@ -118,4 +119,4 @@ def _type(node: c_ast.Node) -> str:
             inner.type.names if isinstance(inner.type, c_ast.IdentifierType) else [inner.type.name]
         )
         return " ".join([*inner.quals, *names])
-    raise TypeError(f"{HEADER.name}: a {type(inner).__name__} in a type")
+    raise TypeError(f"a {type(inner).__name__} in a type")

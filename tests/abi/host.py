@@ -14,12 +14,13 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sysconfig
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .builds import BUILD, Build
 
@@ -29,16 +30,24 @@ Pairs = Iterable[tuple[Word, Word]]
 
 SUPPRESSIONS = Path(__file__).with_name("suppressions")
 PATIENCE = 60.0  # seconds until a silent host is stuck
+LAST_WORDS = 6000  # characters of each output that an error shows
 REPORTS = ("Sanitizer", "runtime error:")
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/_.-,{}[]"*%')
 
 
 class HostDiedError(AssertionError):
-    """The stub host ended, or never answered; the message has what it wrote."""
+    """The stub host ended, or never answered; the message has how, and what it wrote last."""
 
 
 class BreachError(AssertionError):
     """The module did what no module may do."""
+
+
+class Ending(Protocol):
+    """What a test makes in a host and has to end: a config."""
+
+    def end(self) -> object:
+        """End it; again: nothing."""
 
 
 def word(value: Word) -> str:
@@ -83,6 +92,7 @@ class Host:
         self.broken = False
         self.ended = False
         self.logged: list[str] = []  # all log lines so far, from any thread
+        self.made: list[Ending] = []  # since the last ``tidy``
         self._names = 0
         self._unread = b""
         self._stderr = folder / "stderr"
@@ -121,7 +131,7 @@ class Host:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise HostDiedError(self.stderr()) from None
+            raise self._died(f"died before {line!r}") from None
         events: list[Event] = []
         while True:
             event = json.loads(self._read_line(line))
@@ -138,10 +148,11 @@ class Host:
     def _read_line(self, line: str) -> bytes:
         while b"\n" not in self._unread:
             if not select.select([self._events], [], [], PATIENCE)[0]:
-                raise HostDiedError(f"no answer to {line!r}\n{self.stderr()}")
+                raise self._died(f"gave no answer to {line!r}")
             data = os.read(self._events, 65536)
             if not data:
-                raise HostDiedError(f"died of {line!r}\n{self.stderr()}")
+                self._process.wait(PATIENCE)  # its pipe is closed, so it is on its way
+                raise self._died(f"died of {line!r}")
             self._unread += data
         first, self._unread = self._unread.split(b"\n", 1)
         return first
@@ -170,6 +181,22 @@ class Host:
             pass
         return left
 
+    def tidy(self) -> None:
+        """End what a test left, and what it told the host to fail at, for the next test's sake."""
+        made, self.made = self.made, []
+        try:
+            if not (self.broken or self.ended):
+                self("fail")
+                for one in made:
+                    one.end()
+        except ValueError:  # not as the test thought: what is left cannot be told
+            self.broken = True
+
+    def _died(self, what: str) -> HostDiedError:
+        parts = {"log": "\n".join(self.logged), "stderr": self.stderr(), "stdout": self.stdout()}
+        told = [f"--- {name}: ---\n{text[-LAST_WORDS:]}" for name, text in parts.items() if text]
+        return HostDiedError("\n".join([f"{what}; {_how(self._process.poll())}", *told]))
+
     def stderr(self) -> str:
         """Return what sanitizers and Python wrote."""
         return self._stderr.read_text("utf-8", "replace")
@@ -179,8 +206,15 @@ class Host:
         return (self.folder / "stdout").read_text("utf-8", "replace")
 
     def end(self) -> None:
-        """Let the process exit, and raise if it does not do so in good order."""
+        """
+        Let the process exit, and raise if it does not do so in good order.
+
+        One that broke has been reported already.
+        """
         if self.ended:
+            return
+        if self.broken:
+            self._kill()
             return
         self.ended = True
         assert self._process.stdin is not None
@@ -191,8 +225,23 @@ class Host:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise HostDiedError(f"did not end\n{self.stderr()}") from None
+            raise self._died("did not end") from None
         finally:
             os.close(self._events)
         if code != 0 or any(mark in self.stderr() for mark in REPORTS):
-            raise HostDiedError(f"ended with {code}\n{self.stderr()}")
+            raise self._died("did not end in good order")
+
+    def _kill(self) -> None:
+        self.ended = True
+        self._process.kill()
+        self._process.communicate()
+        os.close(self._events)
+
+
+def _how(code: int | None) -> str:
+    """Tell how a process ended, by what ``poll`` gives."""
+    if code is None:
+        return "it still runs"
+    if code >= 0:
+        return f"exit code {code}"
+    return f"killed by {signal.Signals(-code).name}"

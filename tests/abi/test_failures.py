@@ -27,7 +27,7 @@ def test_failed_hook_whose_answer_ends_the_stream(
         assert ["denied", "response"] == config.kinds()
     else:
         assert (0, []) == (status, stream.calls())
-        assert ["request"] == config.kinds()
+        assert ["request", "response"] == config.kinds()
     assert 1 == config.counts()["hook_errors"]
 
 

@@ -17,10 +17,10 @@ from .builds import BUILD, WARNINGS, compiler
 from .header import ROOT
 
 PARTS = Path(__file__).with_name("parts") / "parts.c"
-SOURCES = ("text.c", "rules.c", "flags.c")
+SOURCES = ("text.c", "escape.c", "rules.c", "headers.c", "flags.c")
 STRING, JSON_VALUE, REPAIRED = range(3)
 INCLUDE, EXCLUDE, REDACT = range(3)
-SHOWN, HIDDEN = 1, 2
+HIDDEN = 8  # USE_HIDDEN
 
 # Ends of lines, of strings and of characters; overlong, surrogate and too large forms; whole ones.
 PIECES = (
@@ -49,6 +49,7 @@ def parts() -> ctypes.CDLL:
     subprocess.run(command, check=True)
     library = ctypes.CDLL(str(made))
     library.part_text.restype = library.part_flags.restype = ctypes.c_size_t
+    library.part_look.restype = ctypes.c_size_t
     library.part_rules_new.restype = ctypes.c_void_p
     library.part_flags.argtypes = (ctypes.c_uint64, ctypes.c_char_p, ctypes.c_size_t)
     return library
@@ -112,23 +113,46 @@ def test_json_from_python(parts: ctypes.CDLL, value: object, indent: int | None)
 @given(
     patterns=st.lists(
         st.tuples(st.sampled_from([INCLUDE, EXCLUDE, REDACT]), st.sampled_from(NAMES + GLOBS))
-    )
+    ),
+    names=st.lists(st.sampled_from((*NAMES, ":path")), min_size=1, max_size=40),
+    keep=st.sampled_from((*NAMES, ":path")),
 )
-def test_header_rules(parts: ctypes.CDLL, patterns: list[tuple[int, str]]) -> None:
-    """Included and not excluded is shown; redacted is hidden: as Python's fnmatch sees it."""
+def test_header_tables(
+    parts: ctypes.CDLL, patterns: list[tuple[int, str]], names: list[str], keep: str
+) -> None:
+    """
+    Included and not excluded is listed; redacted is hidden: as Python's fnmatch sees it.
+
+    Pseudo headers are no members. A name that comes again is told of; the first one is kept.
+    """
     rules = ctypes.c_void_p(parts.part_rules_new())
     for kind, pattern in patterns:
         parts.part_rules_add(rules, kind, pattern.encode())
-    for name in NAMES:
-        some = [any(fnmatchcase(name, p) for k, p in patterns if k == kind) for kind in range(3)]
-        shown = SHOWN if some[INCLUDE] and not some[EXCLUDE] else 0
-        key = ctypes.c_size_t()
-        length = ctypes.c_size_t(len(name))
-        verdict = parts.part_verdict(rules, name.encode(), length, ctypes.byref(key))
-        assert shown | (HIDDEN if some[REDACT] else 0) == verdict
-        spelled_out = any(name == pattern for _, pattern in patterns)
-        assert (len(f'"{name}":') if spelled_out else 0) == key.value
+    given_names = (ctypes.c_char_p * len(names))(*(name.encode() for name in names))
+    out = (ctypes.c_size_t * 3 * len(names))()
+    repeated, kept = ctypes.c_bool(), ctypes.c_int()
+    size = parts.part_look(
+        rules,
+        given_names,
+        ctypes.c_size_t(len(names)),
+        keep.encode(),
+        out,
+        ctypes.byref(repeated),
+        ctypes.byref(kept),
+    )
     parts.part_rules_free(rules)
+
+    spelled_out = {keep, *(pattern for _, pattern in patterns)}
+    expected = []
+    for number, name in enumerate(names):
+        some = [any(fnmatchcase(name, p) for k, p in patterns if k == kind) for kind in range(3)]
+        if name[0] != ":" and some[INCLUDE] and not some[EXCLUDE]:
+            key = len(f'"{name}":"') if name in spelled_out else 0
+            expected.append([number, HIDDEN if some[REDACT] else 0, key])
+    assert expected == [list(found) for found in out[:size]]
+    listed = [names[number] for number, *_ in expected]
+    assert repeated.value or len(set(listed)) == len(listed)
+    assert (names.index(keep) if keep in names else -1) == kept.value
 
 
 @pytest.mark.parametrize(

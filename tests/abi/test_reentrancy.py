@@ -158,7 +158,7 @@ def test_continue_that_ends_the_stream(host: Host, scripted: MakeConfig) -> None
     stream.hook("pump", 1)
     assert ["continue_decoding"] == stream.calls()
     assert ["complete"] == config.seen()
-    assert ["request"] == config.kinds()
+    assert ["request", "response"] == config.kinds()
     assert 0 == host.left()["schedulers"]
 
 
@@ -262,7 +262,7 @@ def test_new_stream_inside_the_end_of_the_old(host: Host, scripted: MakeConfig) 
     stream.ended = True
     stream.request_headers()
     assert ["hook", "hook"] == config.seen()
-    assert ["request", "request", "response"] == config.kinds()
+    assert ["request", "response", "request", "response"] == config.kinds()
 
 
 def test_denied_after_its_entry_was_written(host: Host, scripted: MakeConfig) -> None:

@@ -19,7 +19,7 @@ PLANT = """
     from envoy_pyfilter.stream import Stream as whole
     name, count = stream.request_headers.get("x-break", b"").decode(), [{count}]
     if name:
-        owner = seam if name == "Stream" else whole
+        owner = seam if name == "_entered" else whole
         real = getattr(owner, name)
         def broken(*arguments):
             if count[0]:
@@ -68,7 +68,7 @@ def entries(config: Config) -> list[tuple[str, str]]:
     return [(e["kind"], e.get("failed_hook", "")) for e in found]
 
 
-@pytest.mark.parametrize("name", ["Stream", "_request_headers"])
+@pytest.mark.parametrize("name", ["_entered", "_request_headers"])
 def test_request_is_denied(host: Host, scripted: MakeConfig, name: str) -> None:
     """Under ``deny`` the client gets a 500, and the record says why."""
     config = planted(scripted, host, name)
@@ -81,7 +81,7 @@ def test_request_is_denied(host: Host, scripted: MakeConfig, name: str) -> None:
     assert [("denied", "seam"), ("response", "seam")] == entries(config)
 
 
-@pytest.mark.parametrize("name", ["Stream", "_request_headers"])
+@pytest.mark.parametrize("name", ["_entered", "_request_headers"])
 def test_request_is_allowed(host: Host, scripted: MakeConfig, name: str) -> None:
     """Under ``allow`` it passes, and the record says that a hook failed."""
     config = planted(scripted, host, name, policy="allow")
@@ -96,7 +96,7 @@ def test_request_is_allowed(host: Host, scripted: MakeConfig, name: str) -> None
 
 def test_grpc_request_is_denied(host: Host, scripted: MakeConfig) -> None:
     """A gRPC client reads the status that says so."""
-    config = planted(scripted, host, "Stream")
+    config = planted(scripted, host, "_entered")
     stream = config.stream()
     assert 1 == stream.request_headers(request("a", ("content-type", "application/grpc+proto")))
     assert [["grpc-status", "13"]] == stream.call("send_response")["headers"]
@@ -104,7 +104,7 @@ def test_grpc_request_is_denied(host: Host, scripted: MakeConfig) -> None:
 
 def test_never_a_stream_again(host: Host, scripted: MakeConfig) -> None:
     """Every hook fails to make one: each request is denied, nothing crashes at any end."""
-    config = planted(scripted, host, "Stream", count=1000)
+    config = planted(scripted, host, "_entered", count=1000)
     for inside in (True, False):
         stream = config.stream()
         if inside:
@@ -164,4 +164,4 @@ def test_end_that_fails(host: Host, scripted: MakeConfig, count: int) -> None:
         stream = config.stream()
         stream.request_headers()
         stream.finish()
-    assert [("request", "")] * 2 == entries(config)
+    assert [("request", ""), ("response", "")] * 2 == entries(config)

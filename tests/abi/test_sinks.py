@@ -59,6 +59,12 @@ def test_sink_that_never_recovers(host: Host, access: MakeConfig) -> None:
     config.stream().exchange()
     config.end()
     assert told(host, f"{path}: 2 entries were not delivered")
+    other = in_file(host, access, host.folder / host.name("log"))
+    other.stream().exchange()
+    assert "dropped_sink" not in other.counts()
+    sinks = [{"type": "file", "path": str(other.log), "ring_bytes": 65536}]
+    access(host, instance=config.name, sinks=sinks).stream().exchange()
+    assert 2 == config.stat("dropped_sink")
 
 
 def test_folder_that_comes_later(host: Host, access: MakeConfig) -> None:
@@ -102,7 +108,7 @@ def test_reader_that_is_slow(host: Host, access: MakeConfig) -> None:
     fifo = host.folder / host.name("fifo")
     os.mkfifo(fifo)
     sinks = [{"type": "file", "path": str(fifo), "ring_bytes": 1 << 20}]
-    config = access(host, sinks=sinks)
+    config = access(host, sinks=sinks, log={"aborted": False})
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     for _ in range(20):
         stream = config.stream()
@@ -141,6 +147,8 @@ def test_python_sink_that_raises(host: Host) -> None:
     config.end()
     assert ["('closed', [])"] == records(target)
     assert 1 == sum(f"no space for {target}" in line for line in host.logged)
+    name = f"sink {config.name} filters:FileSink failed; later failures are only counted"
+    assert 1 == sum(name in line for line in host.logged)
     assert config.counts()["sink_errors"] >= 1
     host.idle()
 

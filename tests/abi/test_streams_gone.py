@@ -87,13 +87,13 @@ def test_late_task_that_ends_the_stream(host: Host, scripted: MakeConfig) -> Non
 
 
 def test_pause_that_nobody_ends(host: Host, scripted: MakeConfig) -> None:
-    """The client leaves while the request is paused: its entry is written at the end."""
+    """The client leaves while the request is paused: its entries are written at the end."""
     config = scripted(host, access=True, on_request_headers="return PAUSE")
     stream = config.stream()
     assert 1 == stream.request_headers()
     assert {} == config.counts()
     stream.finish()
-    assert ["request"] == config.kinds()
+    assert ["request", "response"] == config.kinds()
     assert 0 == host.left()["schedulers"]
 
 

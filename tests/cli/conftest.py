@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,14 @@ def start() -> Iterator[Callable[..., Running]]:
     for one in made:
         one.close()
         print(one.told())
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder whose name is short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="tail-"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(params=RELEASES)

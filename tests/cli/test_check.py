@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from envoy_pyfilter import _check
-from envoy_pyfilter._bootstrap import FILTER_TYPE, STRUCT_TYPE
+from envoy_pyfilter._bootstrap import FILTER_TYPE, LOGGER_TYPE, STRUCT_TYPE
 from envoy_pyfilter._document import Document, dotted
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .command import ROOT, command
+from .command import COMMAND, ENVIRONMENT, ROOT, command
 
 HEAD = f"""\
 http_filters:
@@ -43,17 +45,83 @@ MUTATION = """\
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
 """
+LUA = """\
+  - name: script
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
+      default_source_code: {inline_string: "function envoy_on_response(handle) end"}
+"""
+LOGGER = f"""\
+access_log:
+  - name: ours
+    typed_config:
+      "@type": {LOGGER_TYPE}
+{MODULE}"""
+LOGGER_STRUCT = STRUCT.replace("filter_config", "logger_config")
+THE_LOGGER = "access_log[0].typed_config"
 NOT_CLOSED = "do_not_close: true is missing; Python cannot be unloaded"
 LIBRARY = "no module of this name; Envoy adds lib and .so itself, so write envoy_pyfilter"
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "nothing wrong": (ACCESS, []),
+    "a logger": (LOGGER + "      logger_name: access\n", []),
+    "a logger without a name": (
+        LOGGER,
+        [f"f:3: error: {THE_LOGGER}: logger_name is missing; say access"],
+    ),
+    "a logger of another name": (
+        LOGGER + "      logger_name: acces\n",
+        [
+            (
+                f"f:6: error: {THE_LOGGER}.logger_name: access logger: logger_name: no access "
+                'logger has this name, got "acces"; expected access'
+            )
+        ],
+    ),
+    "a logger that is not closed": (
+        LOGGER.replace(", do_not_close: true", "") + "      logger_name: access\n",
+        [f"f:5: warning: {THE_LOGGER}.dynamic_module_config: {NOT_CLOSED}"],
+    ),
+    "a key of a logger": (
+        LOGGER
+        + "      logger_name: access\n"
+        + LOGGER_STRUCT
+        + "          log:\n            request: true\n",
+        [
+            (
+                f"f:11: error: {THE_LOGGER}.logger_config.value.log.request: access logger: "
+                "log.request: an access logger writes no entry of the request, got true; "
+                "expected false, or no such key"
+            )
+        ],
+    ),
+    "a logger with a filter's instance": (
+        ACCESS + LOGGER + "      logger_name: access\n",
+        [
+            (
+                f"f:9: warning: {THE_LOGGER}: instance access is that of line 3 too; "
+                "their stats cannot be told apart"
+            )
+        ],
+    ),
     "no use of us": (
         "static_resources: {}",
-        ["f: error: no filter here names the module envoy_pyfilter"],
+        ["f: error: no filter or access logger here names the module envoy_pyfilter"],
     ),
-    "empty file": ("", ["f: error: no filter here names the module envoy_pyfilter"]),
+    "empty file": (
+        "",
+        ["f: error: no filter or access logger here names the module envoy_pyfilter"],
+    ),
     "no YAML": ("a: [\nb", ["f:2: error: no YAML: expected ',' or ']', but got '<stream end>'"]),
+    "a key twice": (
+        ACCESS + STRUCT + "          log: {request: true}\n          log: {trailers: true}\n",
+        [
+            (
+                f"f:11: error: {OURS}.filter_config.value.log: line 10 has this key, too; "
+                "Envoy takes only the last value"
+            )
+        ],
+    ),
     "two documents": (
         "a: 1\n---\nb: 2\n",
         ["f:2: error: no YAML: but found another document"],
@@ -128,6 +196,32 @@ CASES: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "after a mutation": (ACCESS.replace("http_filters:\n", "http_filters:\n" + MUTATION), []),
+    "after a script of responses": (
+        ACCESS.replace("http_filters:\n", "http_filters:\n" + LUA),
+        [],
+    ),
+    "after a script of requests": (
+        ACCESS.replace(
+            "http_filters:\n", "http_filters:\n" + LUA.replace("on_response", "on_request")
+        ),
+        [
+            (
+                "f:7: warning: http_filters[1].typed_config: requests that script answers never "
+                "get here: stand before it to log them"
+            )
+        ],
+    ),
+    "after a script elsewhere": (
+        ACCESS.replace(
+            "http_filters:\n", "http_filters:\n" + LUA.replace("inline_string", "filename")
+        ),
+        [
+            (
+                "f:7: warning: http_filters[1].typed_config: requests that script answers never "
+                "get here: stand before it to log them"
+            )
+        ],
+    ),
     "same state key": (
         ACCESS + STRUCT + "          state: {k: a}\n"
         "          instance: one\n" + SECOND + STRUCT + "          state:\n            k: b\n",
@@ -150,6 +244,55 @@ CASES: dict[str, tuple[str, list[str]]] = {
 }
 
 
+def one_line(*filters: str) -> str:
+    """Give the chain as JSON on one line."""
+    return json.dumps({"http_filters": [yaml.safe_load(one)["http_filters"][0] for one in filters]})
+
+
+SAME_STATE = one_line(
+    ACCESS + STRUCT + "          state: {k: a}\n",
+    ACCESS + STRUCT + "          state: {k: b}\n          instance: two\n",
+)
+CASES |= {
+    "same state key on one line": (
+        SAME_STATE,
+        [
+            (
+                "f:1: error: http_filters[1].typed_config.filter_config.value.state.k: "
+                "http_filters[0].typed_config writes this key too; only one write stays"
+            )
+        ],
+    ),
+    "same instance on one line": (
+        one_line(ACCESS, ACCESS),
+        [
+            (
+                "f:1: warning: http_filters[1].typed_config: instance access is that of "
+                "http_filters[0].typed_config too; their stats and metadata cannot be told apart"
+            )
+        ],
+    ),
+    "same instance by an anchor": (
+        ACCESS.replace("typed_config:", "typed_config: &ours") + "  - typed_config: *ours\n",
+        [
+            (
+                "f:7: warning: http_filters[1].typed_config: instance access is that of line 3 "
+                "too; their stats and metadata cannot be told apart"
+            )
+        ],
+    ),
+    "a key twice on one line": (
+        ACCESS + STRUCT + "          log: {request: true, request: false}\n",
+        [
+            (
+                f"f:10: error: {OURS}.filter_config.value.log.request: line 10 has this key, too; "
+                "Envoy takes only the last value"
+            )
+        ],
+    ),
+}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_static(case: str) -> None:
     """Each mistake is found with its line, its path and how to mend it."""
@@ -166,15 +309,24 @@ typed_per_filter_config:
 """
 
 
-def test_route() -> None:
-    """A per-route config is decoded as its filter says."""
-    text = ROUTE + "    per_route_config_name: access\n"
-    (found,) = _check.static(text)
+@pytest.mark.parametrize("key", ["filter_name", "per_route_config_name"])
+def test_route(key: str) -> None:
+    """A per-route config is decoded as its filter says, which it may name under either key."""
+    (found,) = _check.static(f"{ROUTE}    {key}: access\n")
 
     expected = (
         "access: per-route config: AccessFilter has no RouteConfig: it takes no config per route"
     )
     assert expected == found.text
+
+
+def test_route_of_both_keys() -> None:
+    """Of both keys Envoy takes filter_name; without one, that is the one to add."""
+    (both,) = _check.static(ROUTE + "    filter_name: acess\n    per_route_config_name: access\n")
+    (none,) = _check.static(ROUTE)
+
+    assert both.text.startswith("acess: ")
+    assert "filter_name is missing; say access or module:Class" == none.text
 
 
 @pytest.mark.parametrize(
@@ -257,6 +409,23 @@ def test_envoy_rejects(release: str, tmp_path: Path) -> None:
     assert 1 == len(done.stdout.splitlines())
 
 
+@pytest.mark.parametrize("last", ["trailers", "trialers"])
+def test_a_key_twice(release: str, tmp_path: Path, last: str) -> None:
+    """Of a key that stands there twice, Envoy takes the last value, whichever is the right one."""
+    file, value = bootstrap(tmp_path)
+    text = yaml.safe_dump(value, sort_keys=False)
+    first = "trialers" if last == "trailers" else "trailers"
+    (indent,) = re.findall(r"^( +)log:$", text, re.MULTILINE)
+    twice = f"{indent}log: {{{first}: true}}\n{indent}log: {{{last}: true}}\n{indent}was:\n"
+    text = re.sub(rf"^{indent}log:\n(?:{indent} .*\n)+", twice, text, flags=re.MULTILINE)
+    file.write_text(text.replace(f"{indent}was:\n", ""))
+    done = command("check", "--envoy", release, file)
+
+    assert 1 == done.returncode
+    assert "has this key, too; Envoy takes only the last value\n" in done.stdout
+    assert (last == "trialers") == (f"Envoy {release} rejects it" in done.stdout)
+
+
 def test_without_envoy(tmp_path: Path) -> None:
     """``--no-envoy`` asks nobody."""
     file, value = bootstrap(tmp_path)
@@ -290,15 +459,72 @@ def test_warnings_pass(tmp_path: Path) -> None:
     assert done.stdout.endswith(f"dynamic_module_config: {NOT_CLOSED}\n")
 
 
-def test_no_file() -> None:
-    """A file that is not there."""
-    done = command("check", "nowhere.yaml")
+def test_misspelt_hook(tmp_path: Path) -> None:
+    """A method that is nearly a hook is an error of the file that uses the class, told once."""
+    (tmp_path / "nearly.py").write_text(
+        "from envoy_pyfilter import Filter\n"
+        "class Nearly(Filter):\n"
+        "    def on_request_header(self, stream, end_of_stream): ...\n"
+    )
+    file = tmp_path / "envoy.yaml"
+    config = f"          python_path: [{tmp_path}]\n"
+    file.write_text(ACCESS.replace("filter_name: access", "filter_name: nearly:Nearly"))
+    file.write_text(file.read_text() + STRUCT + config)
+    done = command("check", "--no-envoy", file)
 
-    assert 1 == done.returncode
-    assert "envoy-pyfilter: nowhere.yaml: [Errno 2] No such file" in done.stderr
+    text = (
+        f"{file}:6: error: {OURS}.filter_name: nearly:Nearly: Nearly.on_request_header is no hook "
+        "and is never called; did you mean on_request_headers?\n"
+    )
+    assert (1, text, "") == (done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("sample", ["access.yaml", "filter.yaml"])
+@pytest.mark.parametrize("words", [("check",), ("run", "--config")])
+def test_unreadable_file(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A file that is not there, or no text, is told in one line that names it once."""
+    missing, binary = tmp_path / "nowhere.yaml", tmp_path / "binary"
+    binary.write_bytes(b"a: \xff")
+
+    for file, text in (
+        (missing, "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (binary, "no text in UTF-8 (byte 3)"),
+    ):
+        done = command(*words, file)
+        assert (1, f"envoy-pyfilter: {file}: {text}\n") == (done.returncode, done.stderr)
+
+
+def test_run_no_yaml(tmp_path: Path) -> None:
+    """``run`` tells in one line where a file stops being YAML."""
+    file = tmp_path / "f.yaml"
+    file.write_text("a: [\nb")
+    done = command("run", "--config", file)
+
+    text = f"{file}:2: error: no YAML: expected ',' or ']', but got '<stream end>'"
+    assert (1, f"envoy-pyfilter: {text}\n") == (done.returncode, done.stderr)
+
+
+def test_own_traceback(tmp_path: Path) -> None:
+    """What a user's module raised stands above the sentence that says so."""
+    (tmp_path / "broken.py").write_text("import no_such_module_at_all\n")
+    done = subprocess.run(
+        [*COMMAND, "config", "--filter", "broken:Filter"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        check=False,
+    )
+
+    traceback, _, last = done.stderr.strip().rpartition("\n")
+    assert "broken.py" in traceback
+    assert last == (
+        "envoy-pyfilter: broken:Filter: cannot import broken: ModuleNotFoundError: No module "
+        "named 'no_such_module_at_all'; its traceback stands above"
+    )
+
+
+@pytest.mark.parametrize("sample", ["access.yaml", "access-logger.yaml", "filter.yaml"])
 def test_samples(sample: str, release: str) -> None:
     """The samples are right, and each Envoy takes them."""
     file = ROOT / "envoy" / sample

@@ -44,6 +44,7 @@ def test_default() -> None:
         "log": {
             "request": True,
             "response_at": "stream_complete",
+            "compat": "none",
             "request_headers": {
                 "include": ["*"],
                 "exclude": [],
@@ -58,8 +59,9 @@ def test_default() -> None:
             },
             "trailers": True,
         },
-        "sinks": [{"type": "file", "path": "/dev/stdout", "format": "json", "ring_bytes": 1 << 20}],
+        "sinks": [{"type": "file", "path": "/dev/stdout", "format": "json", "ring_bytes": 4 << 20}],
         "state": {},
+        "state_metadata": True,
     } == config(access)
 
 
@@ -74,6 +76,36 @@ def test_own_filter() -> None:
         "python_path": [str(GATE)],
         "header": "x-squad",
     } == config(gate)
+
+
+def test_access_before_own_filter() -> None:
+    """The keys of the access filter that stands before one's own are set, too."""
+    access, gate = printed(
+        *["--filter", "gate:Gate", "--set", "header=x-squad"],
+        *["--set-access", "log.request=false", "--set-access", "instance=mine"],
+        cwd=GATE,
+    )
+
+    assert (False, "mine") == (config(access)["log"]["request"], config(access)["instance"])
+    assert "x-squad" == config(gate)["header"]
+
+
+def test_access_alone() -> None:
+    """The access filter is the chosen one, so ``--set`` says its keys."""
+    (access,) = printed("--set", "log.request=false")
+
+    assert not config(access)["log"]["request"]
+
+
+def test_keys_without_a_value() -> None:
+    """A key whose default is no value is named in a comment, unless it is set."""
+    bare = command("config").stdout
+    narrow = command("config", "--set", "log.fields=[path, method]").stdout
+
+    assert bare.startswith("# Not set, so not shown (access): log.")
+    assert "log.fields" in bare.splitlines()[0]
+    assert "log.fields" not in narrow
+    assert ["path", "method"] == config(yaml.safe_load(narrow)[0])["log"]["fields"]
 
 
 def test_subclass_of_access(tmp_path: Path) -> None:
@@ -103,7 +135,7 @@ def test_order() -> None:
 @pytest.mark.parametrize(
     ("given", "kind", "address"),
     [
-        ("example.com:443", "STRICT_DNS", {"address": "example.com", "port_value": 443}),
+        ("example.com:443", "LOGICAL_DNS", {"address": "example.com", "port_value": 443}),
         ("127.0.0.1:80", "STATIC", {"address": "127.0.0.1", "port_value": 80}),
         ("[::1]:80", "STATIC", {"address": "::1", "port_value": 80}),
     ],
@@ -130,6 +162,21 @@ REFUSED = {
         ["--set", "log=1", "--set", "log.request=1"],
         "--set log.request=1: log has a value already",
     ),
+    "no mapping for access": (
+        ["--filter", "gate:Gate", "--set-access", "log=1", "--set-access", "log.request=1"],
+        "--set-access log.request=1: log has a value already",
+    ),
+    "unknown key of access": (
+        ["--filter", "gate:Gate", "--set-access", "logs.request=1"],
+        "access: logs: unknown key; did you mean log?",
+    ),
+    "access is the filter": (
+        ["--set-access", "log.request=false"],
+        (
+            "--set-access log.request=false: no access filter stands before access, which is one "
+            "itself: --set says its keys"
+        ),
+    ),
     "no YAML": (["--set", "state={"], "--set state={: the value is no YAML"),
     "no filter": (
         ["--filter", "json:JSONDecoder"],
@@ -153,7 +200,7 @@ REFUSED = {
 def test_refused(case: str) -> None:
     """A mistake is told in one sentence."""
     arguments, text = REFUSED[case]
-    done = command("config", *arguments)
+    done = command("config", *arguments, cwd=GATE)
 
     assert (1, f"envoy-pyfilter: {text}\n") == (done.returncode, done.stderr)
 
@@ -182,3 +229,41 @@ def test_accepted(release: str, arguments: list[str], tmp_path: Path) -> None:
     checked = command("check", "--envoy", release, file)
 
     assert (0, f"{file}: nothing to complain about\n") == (checked.returncode, checked.stdout)
+
+
+def test_logger() -> None:
+    """The access logger is printed with every key that it has, and is what Envoy takes."""
+    (logger,) = printed("--logger", "--set", "instance=edge")
+    value = logger["typed_config"]["logger_config"]["value"]
+    assert ["instance", "python_path", "log", "sinks"] == list(value)
+    assert ["request_headers", "response_headers", "trailers"] == list(value["log"])
+    assert ("access", "edge") == (logger["typed_config"]["logger_name"], value["instance"])
+
+
+def test_bootstrap_of_a_logger(tmp_path: Path, release: str) -> None:
+    """Envoy's own checks pass."""
+    file = tmp_path / "envoy.yaml"
+    whole = printed("--logger", "--bootstrap")
+    assert ["envoy.filters.http.router"] == names(whole)
+    file.write_text(yaml.safe_dump(whole))
+    done = command("check", "--envoy", release, file)
+    assert (0, f"{file}: nothing to complain about\n") == (done.returncode, done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--filter", "access"), "--filter has no place beside --logger: a logger is no filter"),
+        (
+            ("--set", "log.aborted=false"),
+            (
+                "access logger: log.aborted: the filter of Envoy's access log says which streams "
+                "are logged, got false; expected true, or no such key"
+            ),
+        ),
+    ],
+)
+def test_what_no_logger_has(arguments: tuple[str, ...], message: str) -> None:
+    """It is told as Envoy would be told."""
+    done = command("config", "--logger", *arguments)
+    assert (1, f"envoy-pyfilter: {message}\n") == (done.returncode, done.stderr)

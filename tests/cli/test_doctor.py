@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from envoy_pyfilter import _doctor
+from envoy_pyfilter import _doctor, _envoy
 from envoy_pyfilter._doctor import Facts
 
 from .command import RELEASES, command
@@ -125,3 +126,13 @@ def test_unknown_release() -> None:
     assert 1 == done.returncode
     assert "Envoy 1.35 is not supported; supported are Envoy 1.38, 1.39 and 1.40" in done.stdout
     assert ["1.40.0", "1.39.3", "1.38.3"] == RELEASES
+
+
+def test_missing_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that was asked for and is not here is named, with the folder."""
+    monkeypatch.setattr(_envoy, "folder", lambda: tmp_path)
+    done = command("doctor", "--envoy", "1.38")
+
+    assert 1 == done.returncode
+    how = "envoy-pyfilter run --envoy 1.38.3 downloads it"
+    assert f"MISSING  Envoy: no Envoy 1.38.3 in {tmp_path}: {how}\n" in done.stdout

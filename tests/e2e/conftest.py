@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from . import bootstrap as b
+from .agent import Agent, socket_folder
 from .envoy import RELEASES, Envoy
+from .http3 import Certificate, make_certificate
 from .site import Site
 from .upstream import Upstream
 
@@ -33,6 +35,12 @@ def upstream() -> Iterator[Upstream]:
     server = Upstream().start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Give the certificate of all HTTP/3 listeners."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +80,7 @@ def envoy(
         folder = tmp_path_factory.mktemp(f"envoy-{release}")
         clusters = [
             b.cluster("upstream", upstream.port),
+            b.cluster("http1", upstream.port, http1=True),
             b.cluster("empty", load_assignment={"cluster_name": "empty"}),
             b.cluster("refused", pipe=folder / "nobody-listens"),
         ]
@@ -142,3 +151,10 @@ def own_envoy(release: str, upstream: Upstream, tmp_path: Path) -> Iterator[Call
     for envoy in made:
         print(envoy.log()[-20_000:])
         envoy.kill()
+
+
+@pytest.fixture
+def agent() -> Iterator[Agent]:
+    """Give a listener as Cilium's agent has it, which listens already."""
+    with socket_folder() as folder, Agent(folder / "access_log.sock") as one:
+        yield one

@@ -58,13 +58,16 @@ class Envoy:
         stdout: int | None = None,
         wrapper: list[str] | None = None,
         drain_seconds: int = 1,
+        runtime: Dict | None = None,
+        overload: Dict | None = None,
     ) -> None:
         """
         Prepare; ``start`` starts it.
 
         *stdout* is a file descriptor for Envoy's standard output, else it goes to a file.
         *wrapper* is a command that runs another one, as ``nice`` does. After *drain_seconds* the
-        connections of a replaced listener are cut.
+        connections of a replaced listener are cut. *runtime* holds keys of Envoy's runtime,
+        *overload* is its overload manager.
         """
         self.release = release
         self.folder = folder
@@ -78,6 +81,8 @@ class Envoy:
         self._stdout = stdout
         self._wrapper = wrapper or []
         self._drain_seconds = drain_seconds
+        self._runtime = runtime
+        self._overload = overload
         self._process: subprocess.Popen[bytes] | None = None
         self._version = 0
         self._admin: tuple[str, int] = ("", 0)
@@ -89,7 +94,8 @@ class Envoy:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_listeners()
         config = self.folder / "envoy.json"
-        config.write_text(json.dumps(bootstrap(self._lds, self._clusters)))
+        whole = bootstrap(self._lds, self._clusters, self._runtime, self._overload)
+        config.write_text(json.dumps(whole))
         address = self.folder / "admin"
         address.unlink(missing_ok=True)
         with contextlib.ExitStack() as files:
@@ -139,6 +145,11 @@ class Envoy:
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None: it still runs, or was stopped."""
+        return None if self._process is None else self._process.poll()
 
     def stop(self, *, sig: int = signal.SIGTERM) -> None:
         """End it, and insist on a clean end."""

@@ -57,6 +57,7 @@ class Script(Config, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     hooks: dict[str, str] = msgspec.field(default_factory=dict)
     seen: str = ""
+    learns: bool = True
 
 
 class AccessScript(AccessConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +65,7 @@ class AccessScript(AccessConfig, frozen=True, kw_only=True, forbid_unknown_field
 
     hooks: dict[str, str] = msgspec.field(default_factory=dict)
     seen: str = ""
+    learns: bool = True
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +135,7 @@ class _Scripted:
     def __init__(self, config: Any) -> None:
         super().__init__(config)  # type: ignore[call-arg] # Filter follows in the subclasses
         self.saw = Saw(config.seen)
+        self._learns = config.learns
         names = {**globals(), "saw": self.saw}
         self.code = {name: _compiled(name, text, names) for name, text in config.hooks.items()}
 

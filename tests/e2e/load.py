@@ -7,11 +7,13 @@ import random
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .clients import CLIENTS, Http1, Http2
+from .clients import CLIENTS, Http1
+from .exchange import Client
 from .messages import Request
 from .waiting import until
 
@@ -19,32 +21,53 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def rapid(port: int, ids: list[str], *, connections: int = 8) -> list[str]:
+def rapid(
+    port: int,
+    ids: list[str],
+    *,
+    connections: int = 8,
+    answered: list[str] | None = None,
+    seconds: list[float] | None = None,
+) -> list[str]:
     """
     Send a request for each id as fast as one thread can; the route has to answer "direct".
 
     Each connection sends its share one by one. Give the ids that were answered: all, or as many as
-    came before the connections ended.
+    came before the connections ended. *answered* is that list, for who watches it; *seconds* gets
+    how long each answer took.
     """
-    answered: list[str] = []
+    answered = [] if answered is None else answered
     with selectors.DefaultSelector() as ready:
         for number in range(min(connections, len(ids))):
-            _Line(port, iter(ids[number::connections]), answered).send_next(ready)
+            _Line(port, iter(ids[number::connections]), answered, seconds).send_next(ready)
         while ready.get_map():
             for key, _ in ready.select():
                 key.data.on_readable(ready)
     return answered
 
 
+def rapid_at_once(loads: Iterable[tuple[int, list[str]]]) -> None:
+    """Run ``rapid`` for each port and its ids, all at the same time."""
+    threads = [threading.Thread(target=rapid, args=load) for load in loads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class _Line:
     """One connection of ``rapid``."""
 
-    def __init__(self, port: int, ids: Iterator[str], answered: list[str]) -> None:
+    def __init__(
+        self, port: int, ids: Iterator[str], answered: list[str], seconds: list[float] | None
+    ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), 20)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ids = ids
         self._id = ""
         self._answered = answered
+        self._seconds = seconds
+        self._sent = 0.0
         self._read = b""
 
     def send_next(self, ready: selectors.BaseSelector) -> None:
@@ -55,6 +78,7 @@ class _Line:
             return
         if self._socket not in ready.get_map():
             ready.register(self._socket, selectors.EVENT_READ, self)
+        self._sent = time.perf_counter()
         head = f"GET / HTTP/1.1\r\nhost: e2e.test\r\nx-request-id: {self._id}\r\n\r\n"
         try:
             self._socket.sendall(head.encode())
@@ -73,6 +97,8 @@ class _Line:
         self._read += data
         if self._read.endswith(b"\r\n\r\ndirect"):
             self._answered.append(self._id)
+            if self._seconds is not None:
+                self._seconds.append(time.perf_counter() - self._sent)
             self._read = b""
             self.send_next(ready)
 
@@ -92,6 +118,9 @@ class Shots:
 
 SIZES = (0, 1, 100, 5_000, 70_000)
 HUGE = 4_000_000  # more than the kernel takes from Envoy while the client doesn't read
+# Envoy and its HTTP/2 library end a connection on which too many streams were reset: after 500
+# streams when half of them were, and after 1,000 resets at once.
+EXCHANGES_OF_A_CONNECTION = 400
 
 
 def shoot(port: int, seed: int, count: int, protocol: str, *, prefix: str) -> Shots:
@@ -117,12 +146,15 @@ def shoot(port: int, seed: int, count: int, protocol: str, *, prefix: str) -> Sh
             headers=[(b"x-request-id", name.encode()), *delay],
             body=[body] if body else [],
         )
+        if number % EXCHANGES_OF_A_CONNECTION == EXCHANGES_OF_A_CONNECTION - 1:
+            client.__exit__(None, None, None)
+            client = CLIENTS[protocol](port)
         if point == "finish":
             got = client.fetch(request)
             assert (200, size, True) == (got.status, len(got.body), got.whole), (name, got.status)
             shots.finished.append(name)
             continue
-        _leave(client, request, point, dice)
+        leave(client, request, point, dice)
         shots.left.append(name)
         if protocol == "HTTP/1.1":
             client = CLIENTS[protocol](port)
@@ -130,7 +162,8 @@ def shoot(port: int, seed: int, count: int, protocol: str, *, prefix: str) -> Sh
     return shots
 
 
-def _leave(client: Http1 | Http2, request: Request, point: str, dice: random.Random) -> None:
+def leave(client: Client, request: Request, point: str, dice: random.Random) -> None:
+    """Begin an exchange and go away: in the request, before the answer, after its head or in it."""
     body = b"".join(request.body)
     client.open(request, ends=not body)
     if body:

@@ -30,7 +30,8 @@ class Request:
 
     method: bytes = b"GET"
     path: bytes = b"/"
-    authority: bytes = b"e2e.test"
+    authority: bytes = b"e2e.test"  # empty: none is sent (not on HTTP/1.1)
+    protocol: bytes = b""  # of an extended CONNECT
     headers: Pairs = ()
     body: Sequence[bytes] = ()
     trailers: Pairs = ()
@@ -40,9 +41,11 @@ class Request:
 class Answer:
     """What the upstream does with a request, in this order."""
 
+    interim: Sequence[int] = ()  # statuses sent when the request's headers are there
     early: bool = False  # answer without waiting for the request's end
     wait: Gate | None = None
     reset: Literal["never", "before_headers", "after_headers", "in_body"] = "never"
+    echo: int = 0  # HTTP/1.1: switch to the protocol asked for, and send so many pieces back
     status: int = 200
     headers: Pairs = ()
     body: Sequence[bytes] = (b"hello",)
@@ -56,6 +59,7 @@ class Response:
 
     status: int  # 0: no response came
     headers: Pairs = ()
+    interim: Sequence[int] = ()  # statuses of what came before it
     body: bytes = b""
     trailers: Pairs = ()
     whole: bool = True  # it ended as the protocol says, not by a reset or a closed connection

@@ -95,6 +95,9 @@ SEEING = {
                     refusal(lambda: headers.set('a b', 'x')),
                     refusal(lambda: stream.response_headers.set('x', 'y')),
                     refusal(lambda: stream.request_trailers.add('x', 'y')))
+                saw([refusal(lambda: headers.set(name, value)) for name, value in (
+                    (':path', b'/a HTTP/1.1 b'), (':path', b'/a\\x01'), (':method', b'GET /a'),
+                    (':authority', b'a b'), ('host', b'a\\tb'), (':scheme', b' '))])
             """,
             "on_response_headers": """
                 stream.response_headers.set('x-up', b'only'); stream.response_headers.remove('x')
@@ -119,6 +122,43 @@ SEEING = {
                     saw(stream.response_body.complete,
                         refusal(lambda: stream.response_body.drain(9)))
             """,
+        },
+        request=POST,
+        answer=FULL,
+    ),
+    "bodies where they cannot be changed": Scenario(
+        hooks={
+            "on_request_body": """
+                body = stream.response_body
+                saw(refusal(lambda: body.append(b'x')), refusal(lambda: body.drain(0)))
+                return PAUSE if stream.request_body.size else None
+            """,
+            "on_request_trailers": """
+                saw(stream.request_body.complete)
+                saw(refusal(lambda: setattr(stream, 'buffer_limit', 1)), stream.buffer_limit > 1)
+                stream.reply(Reply(403, b'no'))
+                saw(refusal(lambda: stream.request_body.append(b'x')))
+            """,
+            "on_local_reply": """
+                saw(refusal(lambda: stream.request_body.drain(1)),
+                    refusal(lambda: stream.response_body.append(b'x')),
+                    refusal(lambda: setattr(stream, 'buffer_limit', 1 << 20)))
+            """,
+            "on_stream_complete": """
+                saw(refusal(lambda: stream.response_body.replace(b'x')),
+                    refusal(lambda: setattr(stream, 'buffer_limit', 1 << 20)))
+            """,
+        },
+        request=POST,
+        answer=FULL,
+    ),
+    "bodies changed on the way back": Scenario(
+        hooks={
+            "on_response_headers": """
+                saw(refusal(lambda: stream.request_body.append(b'x')),
+                    refusal(lambda: stream.request_body.replace(b'x')))
+            """,
+            "on_stream_complete": "saw(refusal(lambda: stream.request_body.drain(0)))",
         },
         request=POST,
         answer=FULL,

@@ -98,6 +98,91 @@ FLOW = {
     "a response hook that raises": Scenario(
         hooks=and_then(on_response_headers="1 / 0"), request=POST, answer=FULL
     ),
+    "an answer that cannot be sent": Scenario(
+        hooks=and_then(on_request_headers="return Reply(403, details=b'not_allowed')"),
+        request=POST,
+    ),
+    "an answer that cannot be sent, allowed": Scenario(
+        hooks=and_then(on_request_headers="return Reply(403, details=None)"),
+        request=POST,
+        answer=FULL,
+        config={"on_error": "allow"},
+    ),
+    "a gRPC answer that cannot be sent": Scenario(
+        hooks=and_then(
+            on_request_headers="""
+                reply = Reply(403)
+                object.__setattr__(reply, "grpc_message", 1.5)
+                return reply
+            """
+        ),
+        request=GRPC,
+    ),
+    "a response's answer that cannot be sent": Scenario(
+        hooks=and_then(
+            on_response_headers="""
+                reply = Reply(403)
+                object.__setattr__(reply, "body", 5)
+                return reply
+            """
+        ),
+        request=POST,
+        answer=FULL,
+    ),
+    "a reset that cannot be sent": Scenario(
+        hooks=and_then(on_response_headers="stream.reset(details=5)"),
+        request=POST,
+        answer=FULL,
+    ),
+    "a reset for no reason": Scenario(
+        hooks=and_then(on_response_headers="stream.reset('x')"), request=POST, answer=FULL
+    ),
+    "a piece that cannot be sent": Scenario(
+        hooks={
+            "on_request_body": """
+                saw(refusal(lambda: stream.start_response(99)))
+                stream.start_response(200)
+                saw(refusal(lambda: stream.send_response_data('text', end_of_stream=True)))
+                stream.send_response_data(b'bytes', end_of_stream=True)
+            """
+        },
+        request=BODY,
+        ends_inside=True,
+    ),
+    "pieces to HEAD": Scenario(
+        request=Request(method=b"HEAD"),
+        hooks={
+            "on_request_headers": """
+                stream.start_response(200, [('x-kind', 'pieces')])
+                stream.send_response_data(b'HTTP/1.1 200 OK')
+                stream.send_response_data(b'', end_of_stream=True)
+                saw(refusal(lambda: stream.send_response_data(b'late')))
+            """
+        },
+        ends_inside=True,
+    ),
+    "reply to HEAD": Scenario(
+        request=Request(method=b"HEAD"),
+        hooks=and_then(on_request_headers="return Reply(403, b'no')"),
+    ),
+    "pieces of no content": Scenario(
+        hooks={
+            "on_request_headers": """
+                stream.start_response(204)
+                saw(refusal(lambda: stream.send_response_data(b'x')))
+                stream.send_response_trailers([('x-end', '1')])
+            """
+        },
+        ends_inside=True,
+    ),
+    "replies of no content": Scenario(
+        hooks={
+            "on_request_headers": """
+                saw([refusal(lambda: Reply(status, 'x')) for status in (204, 304)])
+                return Reply(304)
+            """
+        },
+    ),
     "no verdict": Scenario(hooks=and_then(on_request_headers="return 1")),
     "pause at the headers": Scenario(
         request=POST,

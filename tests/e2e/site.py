@@ -18,11 +18,22 @@ from typing import Any
 
 from . import bootstrap as b
 from .bootstrap import HERE, Dict
-from .clients import CLIENTS, GrpcResult, Http1, Http2, grpc_call
+from .clients import CLIENTS, GrpcResult, grpc_call
 from .envoy import Envoy
+from .exchange import Client
 from .messages import Answer, Pairs, Request, Response
 from .upstream import Upstream
 from .waiting import until
+
+# The hooks that return a status, in the order of a stream.
+STEPS = (
+    "on_request_headers",
+    "on_request_body",
+    "on_request_trailers",
+    "on_response_headers",
+    "on_response_body",
+    "on_response_trailers",
+)
 
 
 def class_name(base: str, hooks: dict[str, str]) -> str:
@@ -41,6 +52,7 @@ class Site:
         self.name = name
         self.oracle_path = folder / f"{name}.oracle"
         self.entries_path = folder / f"{name}.entries"
+        self.logged_path = folder / f"{name}.logged"
         self.seen_path = folder / f"{name}.seen"
         self.port = 0
         self._read: dict[Path, int] = {}
@@ -70,12 +82,23 @@ class Site:
         whole |= {"python_path": [str(HERE)], "hooks": hooks, "seen": str(self.seen_path)}
         return b.py_filter(class_name(base, hooks), whole)
 
+    def logger(self, config: Dict | None = None, **fields: Any) -> Dict:
+        """Our access logger, whose entries go to a file of the site unless *config* names sinks."""
+        file = {"type": "file", "path": str(self.logged_path)}
+        whole = {"instance": f"{self.name}.logger", "sinks": [file], **(config or {})}
+        return b.py_logger(whole, **fields)
+
     def listener(
-        self, filters: list[Dict], *, oracle: dict[str, str] | None = None, **fields: Any
+        self,
+        filters: list[Dict],
+        *,
+        oracle: dict[str, str] | None = None,
+        loggers: Sequence[Dict] = (),
+        **fields: Any,
     ) -> Dict:
         """Give the listener with these filters and Envoy's own access log; see ``bootstrap``."""
-        log = b.file_log(self.oracle_path, oracle)
-        return b.listener(self.name, filters=filters, access_log=[log], **fields)
+        logs = [*loggers, b.file_log(self.oracle_path, oracle)]
+        return b.listener(self.name, filters=filters, access_log=logs, **fields)
 
     def offer(self, filters: list[Dict], **fields: Any) -> bool:
         """Give Envoy the listener, new or changed; false when Envoy rejects it."""
@@ -95,9 +118,15 @@ class Site:
         if self.envoy.listeners.pop(self.name, None) is not None:
             self.envoy.apply()
 
+    def reopen(self, listener: Dict) -> None:
+        """Add the listener that was removed."""
+        self.envoy.listeners[self.name] = listener
+        assert self.envoy.apply(), self.envoy.log()[-3000:]
+        self.port = self.envoy.ports()[self.name]
+
     # --- traffic ---
 
-    def client(self, protocol: str = "HTTP/1.1") -> Http1 | Http2:
+    def client(self, protocol: str = "HTTP/1.1") -> Client:
         """Give a new connection."""
         return CLIENTS[protocol](self.port)
 
@@ -143,6 +172,10 @@ class Site:
     def entries(self, count: int) -> list[Dict]:
         """Our entries, once there are *count* of them."""
         return [json.loads(line) for line in self._lines(self.entries_path, count)]
+
+    def logged(self, count: int = 1) -> list[Dict]:
+        """Entries of our access logger, once there are *count* of them."""
+        return [json.loads(line) for line in self._lines(self.logged_path, count)]
 
     def responses(self, count: int = 1, *, others: int | None = None) -> list[Dict]:
         """Our response entries; *others* is the number of entries of other kinds."""

@@ -134,9 +134,12 @@ def test_upstream_time_out(site: SiteMaker, protocol: str) -> None:
     check(entry, told, here.envoy.release)
 
 
-def test_client_leaves_before_the_response(site: SiteMaker, protocol: str) -> None:
-    """Where no response came there is a request entry and no other; Envoy says code 0."""
-    here = site(access={})
+@pytest.mark.parametrize("aborted", [True, False])
+def test_client_leaves_before_the_response(
+    site: SiteMaker, protocol: str, *, aborted: bool
+) -> None:
+    """Where no response came the response's entry says code 0, as Envoy does; or there is none."""
+    here = site(access={"log": {"aborted": aborted}})
     gate = Gate()
     path = here.upstream.serve(Answer(wait=gate))
     with here.client(protocol) as client:
@@ -145,11 +148,49 @@ def test_client_leaves_before_the_response(site: SiteMaker, protocol: str) -> No
         client.abort()
     (told,) = here.oracle()
     gate.open()
-    here.fetch(protocol, headers=[(b"x-request-id", b"next")])
-    first, *_ = here.entries(3)
+    first, *others = here.entries(1 + aborted)
 
     assert (0, "request") == (told["response_code"], first["kind"])
     check_request(first, told)
+    for entry in others:
+        check(entry, told, here.envoy.release)
+        assert not {"response_headers", "response_trailers"} & entry.keys()
+
+
+HOLD = b.lua(
+    """
+    function envoy_on_response(handle)
+      handle:logWarn("holds " .. handle:headers():get("x-up"))
+      handle:body()
+    end
+    """
+)
+
+
+@pytest.mark.parametrize("aborted", [True, False])
+def test_client_leaves_while_a_filter_holds_the_response(
+    site: SiteMaker, protocol: str, *, aborted: bool
+) -> None:
+    """Envoy has headers that came neither to our hook nor to the client: they are in no entry."""
+    oracle = {"resp x-up": "%RESP(X-UP)%"}
+    log = {"aborted": aborted, "redirected": not aborted}
+    here = site(access={"log": log}, after=[HOLD], oracle=oracle)
+    gate = Gate()
+    held = [(b"x-up", here.name.encode())]
+    answer = Answer(headers=held, body=[b"one", b"two"], wait_in_body=gate)
+    path = here.upstream.serve(answer)
+    with here.client(protocol) as client:
+        client.open(Request(path=path), ends=True)
+        until(lambda: here.log_lines(f"holds {here.name}$"), "the response in the filter behind us")
+        client.abort()
+    (told,) = here.oracle()
+    gate.open()
+    _, *others = here.entries(1 + aborted)
+
+    assert (200, here.name) == (told["response_code"], told["resp x-up"])
+    for entry in others:
+        check(entry, told, here.envoy.release)
+        assert "response_headers" not in entry
 
 
 def test_client_leaves_in_the_response(site: SiteMaker, protocol: str) -> None:
@@ -180,20 +221,37 @@ def test_request_that_the_codec_refuses(site: SiteMaker) -> None:
     check(second, told, here.envoy.release)
 
 
-def test_internal_redirect(site: SiteMaker) -> None:
-    """Each leg of an internal redirect has its request entry; one has the response."""
+def test_request_that_nobody_could_read(site: SiteMaker) -> None:
+    """Where Envoy has no request headers, there is only the response's entry."""
+    here = site(access={})
+    assert here.raw(b"no request at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    (told,) = here.oracle()
+    (entry,) = here.entries(1)
+    assert "response" == entry["kind"]
+    check(entry, told, here.envoy.release)
+
+
+@pytest.mark.parametrize("redirected", [True, False])
+def test_internal_redirect(site: SiteMaker, *, redirected: bool) -> None:
+    """Each leg has its entries; the response of the first one may be left out."""
     policy = {"redirect_response_codes": [302], "max_internal_redirects": 1}
     routed = {"cluster": "upstream", "internal_redirect_policy": policy}
-    here = site(access={}, routes=[b.route(route=routed)])
+    log = {"redirected": redirected, "aborted": not redirected}
+    here = site(access={"log": log}, routes=[b.route(route=routed)])
     target = here.upstream.serve(Answer(status=207))
     location = (b"location", b"http://e2e.test" + target)
     got = here.fetch(answer=Answer(status=302, headers=[location], body=()))
-    here.oracle(2)
-    entries = here.entries(3)
+    legs = here.oracle(2)
+    entries = here.entries(3 + redirected)
+    requests = [entry for entry in entries if entry["kind"] == "request"]
+    responses = [entry for entry in entries if entry["kind"] == "response"]
 
-    assert 207 == got.status
-    assert ["request", "request", "response"] == [entry["kind"] for entry in entries]
-    assert (207, target.decode()) == (entries[2]["response_code"], entries[1]["path"])
+    assert (207, target.decode()) == (got.status, requests[1]["path"])
+    assert [302, 207] == [told["response_code"] for told in legs]
+    for entry, told in zip(responses, legs if redirected else legs[1:], strict=True):
+        check(entry, told, here.envoy.release)
+    if redirected:
+        assert location[1].decode() == responses[0]["response_headers"]["location"]
 
 
 def test_original_path(site: SiteMaker, protocol: str) -> None:

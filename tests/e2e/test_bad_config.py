@@ -31,7 +31,37 @@ ACCESS_CASES: dict[str, tuple[b.Dict, str]] = {
     ),
     "unknown sink type": (
         {"sinks": [{"type": "fle", "path": "/dev/null"}]},
-        'access: sinks[0].type: unknown type, got "fle"; expected file or python',
+        'access: sinks[0].type: unknown type, got "fle"; expected file, python or cilium',
+    ),
+    "unknown policy of the queue": (
+        {"sinks": [{"type": "cilium", "socket": "@x", "queue": {"drop": "all"}}]},
+        'access: sinks[0].queue.drop: unknown value, got "all"; expected oldest or newest',
+    ),
+    "small packets": (
+        {"sinks": [{"type": "cilium", "socket": "@x", "max_packet": 100}]},
+        "access: sinks[0].max_packet: too small to hold any entry, got 100; expected at least 512",
+    ),
+    "identity that is no number": (
+        {"sinks": [{"type": "cilium", "socket": "@x", "source_security_id": "web"}]},
+        (
+            'access: sinks[0].source_security_id: not a number, got "web"; '
+            "expected 0 to 4294967295, or a format with commands"
+        ),
+    ),
+    "queue of zero": (
+        {"sinks": [{"type": "cilium", "socket": "@x", "queue": {"entries": 0}}]},
+        ("access: sinks[0].queue.entries: no entry could ever wait, got 0; expected at least 1"),
+    ),
+    "long socket path": (
+        {"sinks": [{"type": "cilium", "socket": "/" + "x" * 107}]},
+        (
+            f'access: sinks[0].socket: too long for a socket (108 bytes), got "/{"x" * 58}...; '
+            "expected at most 107 bytes"
+        ),
+    ),
+    "file for a socket": (
+        {"sinks": [{"type": "cilium", "socket": "/dev/null"}]},
+        'access: sinks[0].socket: a file, not a socket, got "/dev/null"',
     ),
     "missing folder": (
         {"sinks": [{"type": "file", "path": "/nowhere/at/all/log.json"}]},
@@ -85,12 +115,12 @@ ACCESS_CASES: dict[str, tuple[b.Dict, str]] = {
 IMPORT_CASES = {
     "no_such_module:Filter": "no_such_module:Filter: cannot import no_such_module: "
     "ModuleNotFoundError: No module named 'no_such_module' (is its folder in python_path?); "
-    "the traceback is in the log",
+    "its traceback stands above",
     "filters:NoSuchClass": "filters:NoSuchClass: filters has no NoSuchClass",
     "filters:NotAFilter": "filters:NotAFilter: NotAFilter is not a subclass of "
     "envoy_pyfilter.Filter",
     "unregistered": "unregistered: no filter is registered by this name, and it is not "
-    "module:Class; known: access",
+    "module:Class; known: access, llm_usage",
 }
 
 
@@ -156,7 +186,7 @@ def test_constructor_that_raises(
     )
     log = offered(b.py_filter(f"{module}:Picky", {"python_path": [str(tmp_path)]}))
     told = f"{module}:Picky: the constructor of Picky raised {error.replace('(', ': ')[:-1]}"
-    assert f"{told}; the traceback is in the log".replace("'", "") == messages(log)[-1]
+    assert f"{told}; its traceback stands above".replace("'", "") == messages(log)[-1]
     assert f'{module}.py", line 4' in log
 
 

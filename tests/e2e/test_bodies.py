@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import SiteMaker
-from .messages import Answer, Request
+from .messages import Answer, Gate, Request
 from .site import Site
 
 CHANGES = {
@@ -156,3 +156,32 @@ def test_large_bodies_whole(site: SiteMaker, protocol: str) -> None:
     assert 3_000_000 == len(got.body)
     assert 2_000_000 == sum(map(len, came.body))
     assert [(2_000_000, 3_000_000)] == here.seen(1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "then"), [("deny", "return PASS"), ("deny", "1 / 0"), ("allow", "1 / 0")]
+)
+def test_held_response_that_is_too_large_to_let_go(
+    site: SiteMaker, protocol: str, policy: str, then: str
+) -> None:
+    """A response whose headers have gone on is cut off, however the hook ends; Envoy goes on."""
+    hooks = {
+        "on_response_headers": "stream.buffer_limit = 2000",
+        "on_response_body": f"""
+            saw(stream.response_body.size, stream.response_body.buffered_size)
+            if not stream.response_body.buffered_size:
+                return BUFFER
+            {then}
+        """,
+    }
+    here = site(hooks, config={"on_error": policy})
+    gate = Gate()
+    path = here.upstream.serve(Answer(body=(b"a" * 1000, b"b" * 5000), wait_in_body=gate))
+    with here.client(protocol) as client:
+        client.open(Request(path=path), ends=True)
+        assert [(1000, 0)] == here.seen(1)
+        gate.open()
+        got = client.finish()
+    assert (200, False) == (got.status, got.whole)
+    assert here.seen()[1][0] > 1000
+    assert 200 == here.fetch(protocol, path=b"/bytes/10").status

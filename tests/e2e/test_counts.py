@@ -13,7 +13,7 @@ import pytest
 
 from . import bootstrap as b
 from .envoy import Envoy
-from .load import HUGE, SIZES, shoot
+from .load import EXCHANGES_OF_A_CONNECTION, HUGE, SIZES, shoot
 from .oracle import UNKNOWN, check, check_request
 from .site import Site
 from .upstream import Upstream
@@ -79,8 +79,7 @@ def compare(here: Site, finished: set[str], left: set[str]) -> None:
     assert 0.4 < len(left) / len(left | finished) < 0.6
     assert len(left - told.keys()) < len(left) / 4
     assert Counter(told.keys()) == numbers(requests)
-    answered = {name: line for name, line in told.items() if line["response_code"]}
-    assert Counter(answered.keys()) == numbers(responses)
+    assert Counter(told.keys()) == numbers(responses)
     for entry in requests:
         check_request(entry, told[entry["request_id"]])
     for entry in responses:
@@ -93,7 +92,11 @@ def compare(here: Site, finished: set[str], left: set[str]) -> None:
 @pytest.fixture
 def two_workers(own_envoy: Callable[..., Envoy], tmp_path: Path) -> Envoy:
     """Give an Envoy whose upstream is its own second listener."""
-    origin_cluster = b.cluster("upstream", pipe=tmp_path / "origin")
+    origin_cluster = b.cluster(
+        "upstream",
+        pipe=tmp_path / "origin",
+        common={"max_requests_per_connection": EXCHANGES_OF_A_CONNECTION},
+    )
     return own_envoy(concurrency=2, clusters=[origin_cluster])
 
 
@@ -103,6 +106,6 @@ def test_ten_thousand(two_workers: Envoy, upstream: Upstream, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_half_a_million(two_workers: Envoy, upstream: Upstream, tmp_path: Path) -> None:
-    """The same, for minutes."""
-    run(two_workers, upstream, tmp_path, 500_000)
+def test_hundred_thousand(two_workers: Envoy, upstream: Upstream, tmp_path: Path) -> None:
+    """The same, for a minute."""
+    run(two_workers, upstream, tmp_path, 100_000)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from .conftest import SiteMaker
 from .envoy import Envoy
 from .messages import Answer, Request
-from .site import Site
+from .site import STEPS, Site
 from .upstream import Upstream
 from .waiting import until
 
@@ -129,17 +130,9 @@ def test_woken_after_the_end(site: SiteMaker, protocol: str) -> None:
         assert client.read_head().status in {200, 403}
     here.oracle(2)
     here.fetch()
-    assert ["StreamGone"] * 4 == list(here.seen()[-1])
+    assert ["StreamGone"] * 4 == list(here.seen(2)[-1])
 
 
-HOOKS = (
-    "on_request_headers",
-    "on_request_body",
-    "on_request_trailers",
-    "on_response_headers",
-    "on_response_body",
-    "on_response_trailers",
-)
 ENDINGS = {
     "reset": "stream.reset()",
     "reply": "stream.reply(Reply(403, b'no'))",
@@ -162,7 +155,7 @@ REFUSALS = {"", "StreamGone", "RuntimeError", "LookupError", "ValueError"}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", STEPS)
 def test_ended_from_within(site: SiteMaker, protocol: str, hook: str, ending: str) -> None:
     """
     A hook may end its own stream and then go on using it.
@@ -176,7 +169,7 @@ def test_ended_from_within(site: SiteMaker, protocol: str, hook: str, ending: st
     uses = {name: code for name, code in ALL_USES.items() if not name.startswith("clear")}
     here = site(
         {
-            **dict.fromkeys(HOOKS, "pass"),
+            **dict.fromkeys(STEPS, "pass"),
             hook: f"if stream.request_headers.get('x-end'):\n{attempts}\n    {refusals(uses)}",
             "on_stream_complete": "stream.request_headers.get('x')",
         }
@@ -238,6 +231,32 @@ def test_reset_is_told(site: SiteMaker, protocol: str) -> None:
     assert 0 == here.oracle()[0]["response_code"]
 
 
+def test_ended_by_a_hook_that_another_stream_let_run(site: SiteMaker) -> None:
+    """A stream resumes another one, whose waiting hook ends it and raises: a failed hook."""
+    here = site(
+        {
+            "on_request_headers": """
+                if 'x-held' in stream.request_headers:
+                    kept[self.saw] = stream
+                    saw('held')
+                    return PAUSE
+                kept.pop(self.saw).resume_request()
+            """,
+            "on_request_body": "stream.reset()\nraise ValueError('after')",
+        },
+        access={},
+    )
+    with socket.create_connection(("127.0.0.1", here.port), 10) as held:
+        head = b"POST / HTTP/1.1\r\nhost: a\r\nx-held: 1\r\ncontent-length: 1\r\n\r\n"
+        held.sendall(head + b"x")  # in one piece: the body is there with the headers
+        here.seen(1)
+        assert 200 == here.fetch().status
+        assert b"" == held.recv(1)
+    assert 1 == here.stat("hook_errors")
+    kinds = [entry["kind"] for entry in here.entries(4)]
+    assert (2, 2) == (kinds.count("request"), kinds.count("response"))
+
+
 def test_threads_race_the_end(site: SiteMaker) -> None:
     """Threads that wake streams while these end, a hundred times: no crash, no stuck request."""
     here = site(
@@ -296,7 +315,8 @@ def test_threads_outlive_the_workers(
     )
     envoy.stop(sig=end)
     assert 10 == len(here.oracle(10))
-    assert ["request"] * 10 == [entry["kind"] for entry in here.entries(10)]
+    kinds = [entry["kind"] for entry in here.entries(20)]
+    assert (10, 10) == (kinds.count("request"), kinds.count("response"))
 
 
 def test_replies_race(site: SiteMaker) -> None:

@@ -10,17 +10,9 @@ import pytest
 
 from .conftest import SiteMaker
 from .messages import Answer, Request
-from .site import Site
+from .site import STEPS, Site
 from .waiting import until
 
-STEPS = (
-    "on_request_headers",
-    "on_request_body",
-    "on_request_trailers",
-    "on_response_headers",
-    "on_response_body",
-    "on_response_trailers",
-)
 REQUEST_STEPS = STEPS[:3]
 HEADERS_NOT_SENT = STEPS[:4]
 # From these on Envoy has nothing left to refuse: the failure is only logged and counted.
@@ -188,12 +180,12 @@ def test_raising_at_the_end(site: SiteMaker, spoken: str, hook: str, policy: str
 # Makes every later stream of this filter fail before its first hook, as it does without memory.
 NO_STREAM = """
     from envoy_pyfilter import _hooks as seam
-    made = kept.setdefault('Stream', seam.Stream)
-    def without_memory(host, filter):
-        if filter is self:
+    entered = kept.setdefault('_entered', seam._entered)
+    def without_memory(hook, owner, *rest):
+        if seam._filters.get(owner) is self:
             raise MemoryError('no memory for a stream')
-        return made(host, filter)
-    seam.Stream = without_memory
+        return entered(hook, owner, *rest)
+    seam._entered = without_memory
 """
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from .http3 import Certificate
 from .messages import Answer, Gate, Request
 from .site import Site
 
 
-def test_whole_exchange(new_site: Callable[[], Site], protocol: str) -> None:
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2", "HTTP/3"])
+def test_whole_exchange(
+    new_site: Callable[[], Site], certificate: Certificate, protocol: str
+) -> None:
     """Headers, bodies in pieces and trailers go both ways, byte by byte."""
-    here = new_site().open([])
+    here = new_site().open([], quic=certificate if protocol == "HTTP/3" else None)
     path = here.upstream.serve(
         Answer(
             status=201,

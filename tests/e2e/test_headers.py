@@ -127,6 +127,25 @@ def test_pseudo_headers(site: SiteMaker, protocol: str) -> None:
     assert [(b"GET", b"e2e.test", b"http"), b"299"] == here.seen(2)
 
 
+@pytest.mark.parametrize("name", [":path", ":method", ":authority", "host"])
+def test_no_forged_request_line(site: SiteMaker, protocol: str, name: str) -> None:
+    """A value that would read as more than one part of a request line does not get there."""
+    here = site(
+        {
+            "on_request_headers": f"""
+                headers = stream.request_headers
+                for value in (b'/a HTTP/1.1', b'/a\\tb', b' ', b'/a\\x7f'):
+                    saw(refusal(lambda: headers.set('{name}', value)))
+            """
+        }
+    )
+    path = here.upstream.serve(Answer())
+    assert 200 == here.fetch(protocol, path=path).status
+    (came,) = here.upstream.received(path)
+    assert (b"GET", b"e2e.test") == (came.method, came.authority)
+    assert ["ValueError"] * 4 == here.seen(4)
+
+
 def test_status_changed(site: SiteMaker, protocol: str) -> None:
     """A filter can change the response's status."""
     here = site({"on_response_headers": "stream.response_headers.set(':status', b'418')"})

@@ -10,18 +10,10 @@ import pytest
 
 from .conftest import SiteMaker
 from .messages import Answer, Request
-from .site import Site
+from .site import STEPS, Site
 from .waiting import until
 
-STREAM_HOOKS = (
-    "on_request_headers",
-    "on_request_body",
-    "on_request_trailers",
-    "on_response_headers",
-    "on_response_body",
-    "on_response_trailers",
-    "on_stream_complete",
-)
+STREAM_HOOKS = (*STEPS, "on_stream_complete")
 WITH_END = {name for name in STREAM_HOOKS if name.endswith(("headers", "body"))}
 FULL_ANSWER = Answer(body=[b"one", b"two"], trailers=[(b"x-end", b"1")])
 

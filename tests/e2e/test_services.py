@@ -114,6 +114,14 @@ def test_logging_at_each_level(site: SiteMaker) -> None:
     ] == levels
 
 
+def test_the_switch_interval(site: SiteMaker) -> None:
+    """A Python thread that computes keeps a worker waiting for 0.1 ms, not for CPython's 5 ms."""
+    code = "import sys; saw(round(sys.getswitchinterval() * 1e6))"
+    here = site({"on_request_headers": code})
+    here.fetch()
+    assert [100] == here.seen(1)
+
+
 def test_a_log_line_cannot_be_forged(site: SiteMaker) -> None:
     """Text with line breaks stays recognizable as one message."""
     here = site(

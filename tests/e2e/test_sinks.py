@@ -20,7 +20,7 @@ import pytest
 from . import bootstrap as b
 from .bootstrap import HERE
 from .envoy import Envoy
-from .load import rapid
+from .load import rapid, rapid_at_once
 from .messages import Request
 from .site import Site, whole_lines
 from .upstream import Upstream
@@ -89,14 +89,7 @@ def test_two_configs_share_a_file(sink_site: Callable[..., Site], tmp_path: Path
     path = tmp_path / "log.json"
     sites = [sink_site(file_sink(path)) for _ in range(2)]
     names = [[f"{number}-{n}" for n in range(2000)] for number in range(2)]
-    threads = [
-        threading.Thread(target=rapid, args=(here.port, own))
-        for here, own in zip(sites, names, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    rapid_at_once(zip([here.port for here in sites], names, strict=True))
     until(lambda: len(ids(path)) == 4000, lambda: len(ids(path)))
     assert Counter([*names[0], *names[1]]) == Counter(ids(path))
 
@@ -265,6 +258,8 @@ def test_reader_that_stalls(sink_site: Callable[..., Site], tmp_path: Path) -> N
     names = [str(number) for number in range(5000)]
     assert names == rapid(here.port, names, connections=1)
     until(lambda: send(here, "x") and here.stat("dropped_ring_full"), "dropped_ring_full")
+    (said,) = here.log_lines(f"{path}: a worker's ring is full")
+    assert "ring_bytes is 65536" in said
     os.close(fd)
     with fifo_reader(path) as found:
         until(lambda: send(here, "end") and "end" in found, "the entries after")

@@ -87,6 +87,21 @@ def test_metadata_under_the_instance(site: SiteMaker, protocol: str) -> None:
     assert {"e2e.who": "me", "e2e.code": "code 200"} == told["metadata"]
 
 
+def test_state_alone(site: SiteMaker) -> None:
+    """``state_metadata: false`` writes filter state, and no metadata."""
+    here = site(
+        access={"state": {"e2e.who": "%REQ(x-one)%"}, "state_metadata": False},
+        config={"instance": "e2e_instance"},
+        oracle={
+            "metadata": "%DYNAMIC_METADATA(e2e_instance)%",
+            "state": "%FILTER_STATE(e2e.who:PLAIN)%",
+        },
+    )
+    here.fetch(headers=[(b"x-one", b"me")])
+    (told,) = here.oracle()
+    assert (None, "me") == (told["metadata"], told["state"])
+
+
 def test_state_beside_the_entry(site: SiteMaker, protocol: str) -> None:
     """Every field of the entry can be written as state, and Envoy prints the same text."""
     fields = ("path", "response_code", "upstream_host", "authority", "duration_us", "worker")

@@ -279,3 +279,17 @@ def test_not_a_verdict(site: SiteMaker, returned: str) -> None:
     here = site({"on_request_headers": f"return {returned}"})
     assert 500 == here.fetch().status
     assert 1 == here.stat("hook_errors")
+
+
+def test_resume_of_a_request_that_was_answered(site: SiteMaker, protocol: str) -> None:
+    """The upstream resets, Envoy answers; a resume from within that does not send the body on."""
+    hooks = {
+        "on_request_body": "return PAUSE",
+        "on_response_headers": "saw(stream.response_headers[':status']); stream.resume_request()",
+    }
+    here = site(hooks)
+    path = here.upstream.serve(Answer(early=True, reset="before_headers"))
+    for count in range(1, 11):
+        assert 503 == here.fetch(protocol, method=b"POST", path=path, body=[b"held"]).status
+        here.oracle(count)
+        assert [b"503"] * count == here.seen(count)

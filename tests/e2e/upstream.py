@@ -34,6 +34,7 @@ class Upstream:
         self.port = 0
         self._answers: dict[bytes, Answer] = {}
         self._requests: dict[bytes, list[Request]] = {}
+        self._failing: set[bytes] = set()
         self._numbers = itertools.count(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="upstream")
@@ -66,6 +67,10 @@ class Upstream:
         self._answers[path] = answer
         return path
 
+    def fail_once(self, path: bytes) -> None:
+        """Reset the next request for a registered path."""
+        self._failing.add(path)
+
     def received(self, path: bytes) -> list[Request]:
         """All requests that came whole for a registered path."""
         return list(self._requests.get(path, ()))
@@ -86,7 +91,10 @@ class Upstream:
         path = request.path.partition(b"?")[0]
         if path in self._answers:
             self._requests.setdefault(path, []).append(request)
-        elif GRPC in request.headers:
+        if path in self._failing:
+            self._failing.remove(path)
+            return Answer(reset="before_headers")
+        if path not in self._answers and GRPC in request.headers:
             return Answer(
                 headers=[GRPC], body=request.body or (b"",), trailers=[(b"grpc-status", b"0")]
             )
@@ -154,6 +162,8 @@ class Http1:
         headers = pairs(head.headers.raw_items())
         request = Request(method=head.method, path=head.target, headers=headers)
         answer = self._upstream.answer_for(request)
+        for status in answer.interim:
+            await self._send(h11.InformationalResponse(status_code=status, headers=[]))
         if not answer.early:
             body: list[bytes] = []
             while isinstance(event := await self._event(), h11.Data):
@@ -176,6 +186,8 @@ class Http1:
             await opened(answer.wait)
         if answer.reset == "before_headers":
             raise ConnectionResetError
+        if answer.echo:
+            return await self._echo(answer)
         await self._send(self._head(answer, method))
         if answer.reset == "after_headers":
             raise ConnectionResetError
@@ -184,7 +196,16 @@ class Http1:
                 await self._send(h11.Data(data=chunk))
                 if answer.reset == "in_body":
                     raise ConnectionResetError
-        await self._send(h11.EndOfMessage(headers=list(answer.trailers)))
+        return await self._send(h11.EndOfMessage(headers=list(answer.trailers)))
+
+    async def _echo(self, answer: Answer) -> None:
+        await self._send(h11.InformationalResponse(status_code=101, headers=list(answer.headers)))
+        data = self._http.trailing_data[0]
+        for _ in range(answer.echo):
+            data = data or await self._reader.read(65536)
+            self._writer.write(data)
+            await self._writer.drain()
+            data = b""
 
     def _head(self, answer: Answer, method: bytes) -> h11.Response:
         headers = list(answer.headers)
@@ -261,6 +282,8 @@ class Http2:
         )
         self._requests[stream] = request
         answer = self._upstream.answer_for(request)
+        for status in answer.interim:
+            self._http.send_headers(stream, [(b":status", str(status).encode())])
         if answer.early:
             self._start(stream, answer)
 

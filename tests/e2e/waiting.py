@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: object, *, seconds: float = 10.0) -> T:
+def until(condition: Callable[[], T], what: object, *, seconds: float = 30.0) -> T:
     """
     Call *condition* until it gives something true, and return that.
 

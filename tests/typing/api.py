@@ -35,6 +35,7 @@ from envoy_pyfilter import (
     StreamGone,
     Verdict,
 )
+from envoy_pyfilter.operators import Alias, Resolved, resolve_format
 from envoy_pyfilter.testing import FakeStream, run_stream
 
 
@@ -235,3 +236,11 @@ class Wrong(Filter):
         self.count.add(stream, 1.5)  # type: ignore[arg-type]
         Reply("403")  # type: ignore[arg-type]
         Reply(403, b"", (), 7)  # type: ignore[call-arg]
+
+
+def formats() -> str:
+    """Resolve the operators of a format; the profile is one of three words."""
+    aliases = [Alias(name="auth", filter="my-ext-proc"), Alias(name="script", kind="lua")]
+    found: Resolved = resolve_format("%EG_EXT_FILTER_STATE(auth:PLAIN)%", aliases)
+    resolve_format("", aliases, "eg-v2")  # type: ignore[arg-type]
+    return "; ".join(f"{one.line}:{one.column}: {one.text}" for one in found.notices)

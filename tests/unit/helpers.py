@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from envoy_pyfilter import Config, Filter, Stream
 from envoy_pyfilter._host import HeaderMap
 from envoy_pyfilter.testing import FakeHost, FakeStream
@@ -46,6 +48,16 @@ def raises(error: BaseException) -> Hook:
 
     def hook(*_: object) -> None:
         raise error
+
+    return hook
+
+
+def raises_in(change: Callable[[Stream], object], kind: type[Exception], text: str) -> Hook:
+    """Make a hook that does *change* and insists on what it raises."""
+
+    def hook(stream: Stream, *_: object) -> None:
+        with pytest.raises(kind, match=re.escape(text)):
+            change(stream)
 
     return hook
 

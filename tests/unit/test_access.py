@@ -16,7 +16,7 @@ import pytest
 from envoy_pyfilter import Filter, _config
 from envoy_pyfilter.access import AccessConfig, AccessFilter, compile_plan
 from envoy_pyfilter.errors import ConfigError
-from envoy_pyfilter.fields import ENTRY_FIELDS
+from envoy_pyfilter.fields import FILTER_FIELDS
 from envoy_pyfilter.filter import hooks_wanted
 from envoy_pyfilter.formats import parse
 from envoy_pyfilter.plan_spec import HeaderRules, PlanSpec, SinkSpec, StateSpec
@@ -67,12 +67,17 @@ def test_defaults() -> None:
         instance="access",
         log_request=True,
         at_end_of_stream=False,
-        fields=ENTRY_FIELDS,
+        aborted=True,
+        redirected=True,
+        tunnel_at_handshake=False,
+        compat_cilium=False,
+        fields=FILTER_FIELDS,
         request_headers=rules,
         response_headers=rules,
         trailers=True,
         state=(),
-        sinks=(SinkSpec(type="file", path="/dev/stdout", ring_bytes=1048576, name="/dev/stdout"),),
+        state_metadata=True,
+        sinks=(SinkSpec(type="file", path="/dev/stdout", ring_bytes=4194304, name="/dev/stdout"),),
     )
     assert expected == compile_plan(AccessConfig(), "access")
 
@@ -85,6 +90,10 @@ def test_everything_set(tmp_path: Path) -> None:
         "log": {
             "request": False,
             "response_at": "end_of_stream",
+            "compat": "cilium",
+            "aborted": True,
+            "tunnel_at": "stream_complete",
+            "redirected": True,
             "fields": ["path", "kind", "method"],
             "request_headers": {
                 "include": ["X-*"],
@@ -97,11 +106,16 @@ def test_everything_set(tmp_path: Path) -> None:
         },
         "sinks": [{"type": "file", "path": path, "format": "json", "ring_bytes": 65536.0}],
         "state": {"b": "%PROTOCOL%", "a.b": "x"},
+        "state_metadata": False,
     }
     expected = PlanSpec(
         instance="edge",
         log_request=False,
         at_end_of_stream=True,
+        aborted=True,
+        redirected=True,
+        tunnel_at_handshake=False,
+        compat_cilium=True,
         fields=("kind", "method", "path"),
         request_headers=HeaderRules(
             include=("x-*",),
@@ -114,9 +128,34 @@ def test_everything_set(tmp_path: Path) -> None:
             StateSpec(key=b"a.b", parts=parse("x")),
             StateSpec(key=b"b", parts=parse("%PROTOCOL%")),
         ),
+        state_metadata=False,
         sinks=(SinkSpec(type="file", path=path, ring_bytes=65536, name=path),),
     )
     assert expected == plan(config)
+
+
+ENDINGS: dict[str, tuple[dict[str, Any], tuple[bool, bool, bool]]] = {
+    "default": ({}, (True, True, False)),
+    "none": ({"compat": "none"}, (True, True, False)),
+    "cilium": ({"compat": "cilium"}, (False, False, True)),
+    "null is as if absent": ({"compat": "cilium", "aborted": None}, (False, False, True)),
+    "aborted": ({"compat": "cilium", "aborted": True}, (True, False, True)),
+    "redirected": ({"compat": "cilium", "redirected": True}, (False, True, True)),
+    "tunnel": ({"compat": "cilium", "tunnel_at": "stream_complete"}, (False, False, False)),
+    "all, without compat": (
+        {"aborted": False, "redirected": False, "tunnel_at": "handshake"},
+        (False, False, True),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENDINGS)
+def test_endings(case: str) -> None:
+    """``compat`` gives the defaults of three keys; each of them has the last word."""
+    log, expected = ENDINGS[case]
+    found = plan({"log": log, "sinks": []})
+    assert expected == (found.aborted, found.redirected, found.tunnel_at_handshake)
+    assert (log.get("compat") == "cilium") == found.compat_cilium
 
 
 def test_no_sinks() -> None:
@@ -129,6 +168,18 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"log": {"response_at": "end"}},
         'log.response_at: unknown value, got "end"; expected stream_complete or end_of_stream',
     ),
+    (
+        {"log": {"compat": "envoy"}},
+        'log.compat: unknown value, got "envoy"; expected none or cilium',
+    ),
+    (
+        {"log": {"tunnel_at": "end"}},
+        'log.tunnel_at: unknown value, got "end"; expected stream_complete, handshake or null',
+    ),
+    (
+        {"log": {"aborted": "yes"}},
+        'log.aborted: wrong type, got "yes"; expected true or false or null',
+    ),
     ({"log": {"fields": []}}, "log.fields: empty; leave it out to log all fields"),
     (
         {"log": {"fields": ["kind", "respnse_code"]}},
@@ -136,7 +187,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"log": {"fields": ["xyzzy"]}},
-        f"log.fields[0]: unknown field xyzzy; known: {', '.join(ENTRY_FIELDS)}",
+        f"log.fields[0]: unknown field xyzzy; known: {', '.join(FILTER_FIELDS)}",
     ),
     (
         {"log": {"fields": ["source.address"]}},
@@ -172,10 +223,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
             "expected a header name or a glob of * ? [a-z] [!a]"
         ),
     ),
-    ({"sinks": [{}]}, "sinks[0].type: missing; expected file or python"),
+    ({"sinks": [{}]}, "sinks[0].type: missing; expected file, python or cilium"),
     (
         {"sinks": [{"type": "kafka"}]},
-        'sinks[0].type: unknown type, got "kafka"; expected file or python',
+        'sinks[0].type: unknown type, got "kafka"; expected file, python or cilium',
     ),
     ({"sinks": [{"type": "file"}]}, "sinks[0].path: missing; expected a string"),
     (
@@ -216,7 +267,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"sinks": [{"type": "python", "sink": "no_such_module:Sink"}]},
         (
             "sinks[0].sink: cannot import no_such_module: ModuleNotFoundError: No module named "
-            "'no_such_module' (is its folder in python_path?); the traceback is in the log"
+            "'no_such_module' (is its folder in python_path?); its traceback stands above"
         ),
     ),
     (
@@ -264,6 +315,20 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert message.startswith("access: sinks[0].path: a folder, not a file, got ")
 
 
+def test_what_could_never_be_opened(tmp_path: Path) -> None:
+    """A name that no file can have, and a link that leads nowhere; a link to come is fine."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "none" / "log")
+    long = refusal({"sinks": [{"type": "file", "path": str(tmp_path / ("x" * 300))}]})
+    assert long.startswith("access: sinks[0].path: too long for a file's name, got ")
+    message = refusal({"sinks": [{"type": "file", "path": str(link)}]})
+    what = f"a link into the folder {tmp_path}/none, which is not there"
+    assert message.startswith(f"access: sinks[0].path: {what}, got ")
+
+    (tmp_path / "none").mkdir()
+    assert plan({"sinks": [{"type": "file", "path": str(link)}]}).sinks[0].path == str(link)
+
+
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file or a folder that nobody may write to is named (root may write anywhere)."""
     monkeypatch.setattr(os, "access", lambda *_: False)
@@ -292,7 +357,7 @@ def test_a_python_sink(sinks: str) -> None:
     config = {"topic": "t", "n": 5.0}
     threads = threading.active_count()
     spec = plan({"sinks": [{"type": "python", "sink": f"{sinks}:Sink", "config": config}]}).sinks[0]
-    assert ("python", "", 1048576, f"access {sinks}:Sink") == (
+    assert ("python", "", 4194304, f"access {sinks}:Sink") == (
         spec.type,
         spec.path,
         spec.ring_bytes,
@@ -312,14 +377,14 @@ def test_a_python_sink_is_not_made_in_validation(sinks: str) -> None:
 
 
 def test_a_python_sink_that_raises(sinks: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A sink whose constructor raises refuses the config; the traceback is in the log."""
+    """A sink whose constructor raises refuses the config; its traceback stands above."""
     spec = plan({"sinks": [{"type": "python", "sink": f"{sinks}:Raises"}]}).sinks[0]
     assert spec.target is not None
     with caplog.at_level(logging.ERROR, "envoy_pyfilter"), pytest.raises(ConfigError) as caught:
         spec.target()
     expected = (
         "access: sinks[0].sink: the constructor of Raises raised OSError: no broker; "
-        "the traceback is in the log"
+        "its traceback stands above"
     )
     assert expected == str(caught.value)
     assert caplog.records[0].exc_info

@@ -18,6 +18,9 @@ class Holder:
         self.holds = holds
         self.replays = replays
 
+    def _check_changeable(self, *, request: bool) -> None:
+        assert request
+
     def _replays(self, *, request: bool) -> bool:
         assert request
         return self.replays

@@ -15,10 +15,10 @@ import pytest
 from envoy_pyfilter import _config
 from envoy_pyfilter.access import AccessConfig, AccessFilter
 from envoy_pyfilter.errors import ConfigError
-from envoy_pyfilter.fields import ENTRY_FIELDS
+from envoy_pyfilter.fields import FILTER_FIELDS
 
 UserModule = Callable[[str], str]
-IN_LOG = "the traceback is in the log"
+ABOVE = "its traceback stands above"
 
 FILTERS = """
     import sys
@@ -122,7 +122,7 @@ def test_the_access_filter_without_config() -> None:
     loaded = load("access")
     assert (AccessFilter, "access") == (type(loaded.filter), loaded.instance)
     assert AccessConfig() == loaded.filter.config
-    assert ENTRY_FIELDS == loaded.plan.fields
+    assert FILTER_FIELDS == loaded.plan.fields
     assert ["/dev/stdout"] == [sink.path for sink in loaded.plan.sinks]
 
 
@@ -174,7 +174,10 @@ CONFIGS: list[tuple[dict[str, Any] | bytes, str]] = [
     ),
     (
         {"filters": {}},
-        "filters: unknown key; known: instance, on_error, python_path, log, sinks, state",
+        (
+            "filters: unknown key; known: instance, on_error, python_path, log, sinks, state, "
+            "state_metadata"
+        ),
     ),
     ({"log": {"request": "yes"}}, 'log.request: wrong type, got "yes"; expected true or false'),
     (
@@ -217,14 +220,14 @@ NAMES = [
         "no_such_module:Class",
         (
             "no_such_module:Class: cannot import no_such_module: ModuleNotFoundError: "
-            f"No module named 'no_such_module' (is its folder in python_path?); {IN_LOG}"
+            f"No module named 'no_such_module' (is its folder in python_path?); {ABOVE}"
         ),
     ),
     (
         "json.nothing:Class",
         (
             "json.nothing:Class: cannot import json.nothing: ModuleNotFoundError: "
-            f"No module named 'json.nothing' (is its folder in python_path?); {IN_LOG}"
+            f"No module named 'json.nothing' (is its folder in python_path?); {ABOVE}"
         ),
     ),
     ("json:JSONDecode", "json:JSONDecode: json has no JSONDecode; did you mean JSONDecoder?"),
@@ -250,7 +253,7 @@ def test_unknown_names_list_the_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [entry])
     message = (
         "zzz: no filter is registered by this name, and it is not module:Class; "
-        "known: access, limiter"
+        "known: access, limiter, llm_usage"
     )
     assert message == refusal("zzz")
 
@@ -263,8 +266,8 @@ def test_a_registered_filter(filters: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 CLASSES = [
-    ("Raises", f"the constructor of Raises raised RuntimeError: no database; {IN_LOG}"),
-    ("Exits", f"the constructor of Exits raised SystemExit: 3; {IN_LOG}"),
+    ("Raises", f"the constructor of Raises raised RuntimeError: no database; {ABOVE}"),
+    ("Exits", f"the constructor of Exits raised SystemExit: 3; {ABOVE}"),
     ("Other", "Other() made int, which is no Filter"),
     ("NoStruct", "NoStruct.Config is not a subclass of envoy_pyfilter.Config"),
     ("NoConfig", "NoConfig.Config is not a subclass of envoy_pyfilter.Config"),
@@ -329,11 +332,11 @@ def test_modules_that_raise(
     text: str,
     raised: str,
 ) -> None:
-    """Whatever a user's module raises refuses the config; the traceback is in the log."""
+    """Whatever a user's module raises refuses the config; its traceback stands above."""
     name = user_module(text)
     with caplog.at_level(logging.ERROR, "envoy_pyfilter"):
         message = refusal(f"{name}:Class", {"python_path": [str(tmp_path)]})
-    assert f"{name}:Class: cannot import {name}: {raised}; {IN_LOG}" == message
+    assert f"{name}:Class: cannot import {name}: {raised}; {ABOVE}" == message
     assert [f"cannot import {name}"] == [record.message for record in caplog.records]
     assert caplog.records[0].exc_info
 
@@ -342,7 +345,7 @@ def test_a_module_that_raises_when_asked(user_module: UserModule, tmp_path: Path
     """A module may answer for its names itself; what that raises refuses the config, too."""
     name = user_module("def __getattr__(name): raise SystemExit(name)")
     message = refusal(f"{name}:Class", {"python_path": [str(tmp_path)]})
-    assert f"{name}:Class: cannot look up {name}:Class: SystemExit: Class; {IN_LOG}" == message
+    assert f"{name}:Class: cannot look up {name}:Class: SystemExit: Class; {ABOVE}" == message
 
 
 def test_a_module_that_was_mended(user_module: UserModule, tmp_path: Path) -> None:

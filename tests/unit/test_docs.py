@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from envoy_pyfilter import formats
-from envoy_pyfilter.access import AccessConfig, FileSinkConfig, PythonSinkConfig
+from envoy_pyfilter._sink_config import CiliumSinkConfig, FileSinkConfig, PythonSinkConfig
+from envoy_pyfilter.access import AccessConfig
 
-TEXT = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "config.md").read_text()
 ROW = re.compile(r"^\| `([a-z_.\[\]]+)` \| [^|]+ \| ([^|]+) \|", re.MULTILINE)
 
 
@@ -37,6 +40,12 @@ def test_every_key_and_default() -> None:
     documented = {name: default for name, default in ROW.findall(TEXT) if "[]" not in name}
     actual = dict(keys(AccessConfig))
     actual["log.fields"] = "all"
+    by_compat = {
+        "log.aborted": "true",
+        "log.tunnel_at": '"stream_complete"',
+        "log.redirected": "true",
+    }
+    actual |= {name: f"by `compat`: `{default}`" for name, default in by_compat.items()}
     actual["sinks"] = '`[{"type": "file", "path": "/dev/stdout"}]'
     assert actual.keys() == documented.keys()
     for name, default in actual.items():
@@ -50,6 +59,7 @@ def test_every_key_of_sinks() -> None:
         "sinks[].type": "required",
         **dict(keys(FileSinkConfig, "sinks[].")),
         **dict(keys(PythonSinkConfig, "sinks[].")),
+        **dict(keys(CiliumSinkConfig, "sinks[].")),
     }
     assert actual.keys() == documented.keys()
     for name, default in actual.items():
@@ -68,6 +78,31 @@ def test_every_command() -> None:
 def test_the_examples_parse() -> None:
     """Formats that the page shows are formats."""
     shown = re.findall(r"[a-z.]+: \"(%.*)\"$|`(%[A-Z_]+\(.*?\):\d+%)`", TEXT, re.MULTILINE)
-    assert 2 == len(shown)
+    assert 3 == len(shown)
     for example in shown:
         formats.parse("".join(example))
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the fragments of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link(page: Path) -> None:
+    """Each relative link of a page leads to a file of the tree, and to a heading of it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, fragment = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(link)
+    assert [] == broken

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from envoy_pyfilter.fields import ATTRIBUTES, ENTRY_FIELDS, OPERATORS, STATE_FIELDS
+from envoy_pyfilter.fields import (
+    ATTRIBUTES,
+    ENTRY_FIELDS,
+    FILTER_FIELDS,
+    LOGGER_FIELDS,
+    ONLY_FILTER,
+    ONLY_LOGGER,
+    OPERATORS,
+    STATE_FIELDS,
+)
 from envoy_pyfilter.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +39,13 @@ def in_c() -> list[InC]:
     return [InC(*field) for field in found]
 
 
+def of_logger() -> list[str]:
+    """Return the fields that C asks of an access logger alone, in order."""
+    text = (ROOT / "abi" / "logger_fields.c").read_text()
+    table = text.partition("LOGGER_FIELDS[] = {")[2].partition("\n};")[0]
+    return re.findall(r"^    \{?[A-Z_]+\((\w+)", table, re.MULTILINE)
+
+
 def test_record_has_the_fields() -> None:
     """A ``Record`` has the entry's fields, in their order."""
     assert ENTRY_FIELDS == Record.__struct_fields__
@@ -37,7 +53,14 @@ def test_record_has_the_fields() -> None:
 
 def test_c_has_the_fields() -> None:
     """C writes the same fields in the same order; it knows milliseconds for formats only."""
-    assert list(ENTRY_FIELDS) == [field.name for field in in_c() if field.name != "duration_ms"]
+    assert list(FILTER_FIELDS) == [field.name for field in in_c() if field.name != "duration_ms"]
+    assert list(ONLY_LOGGER) == of_logger()
+
+
+def test_whose_the_fields_are() -> None:
+    """Each host has the fields of both and its own, in the entry's order."""
+    assert [name for name in ENTRY_FIELDS if name not in ONLY_LOGGER] == list(FILTER_FIELDS)
+    assert [name for name in ENTRY_FIELDS if name not in ONLY_FILTER] == list(LOGGER_FIELDS)
 
 
 def test_c_has_the_fields_of_state() -> None:
@@ -63,6 +86,14 @@ def test_docs_have_the_fields() -> None:
         if field.name != "duration_ms"
     ]
     assert expected == re.findall(row, text, re.MULTILINE)
+
+
+def test_docs_have_the_fields_of_an_access_logger() -> None:
+    """They have a table of their own, in order."""
+    text = (ROOT / "docs" / "entry.md").read_text()
+    section = text.partition("## Fields of an access logger")[2].partition("\n## ")[0]
+    table = section.partition("| field |")[2]
+    assert list(ONLY_LOGGER) == re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
 
 def test_an_entry_becomes_a_record() -> None:

@@ -17,9 +17,14 @@ from .test_flow_verdicts import KINDS, PHASES, STATUSES
 DENY = Config()
 
 
+def deeper(depth: int) -> int:
+    """Call itself, with as many arguments as parameters: 3.13.0 lets others eat all memory."""
+    return deeper(depth + 1)
+
+
 def endless(*_: object) -> Any:
     """Never come back."""
-    return endless()
+    return deeper(0)
 
 
 ERRORS: dict[str, Callable[..., Any]] = {
@@ -319,3 +324,24 @@ def test_next_stream_is_untouched() -> None:
     bad.request_headers({"x-bad": "1"})
     good.request_headers()
     assert (500, True) == (bad.downstream.status, good.upstream.headers is not None)
+
+
+def test_failure_that_would_let_too_much_go() -> None:
+    """A held response that has outgrown its limit is reset: Envoy would not survive its going."""
+
+    def hook(stream: Stream, _: bool) -> object:
+        if stream.response_body.buffered_size:
+            raise ValueError
+        return BUFFER
+
+    fake = FakeStream(filter_with(ALLOW, on_response_body=hook), buffer_limit=3)
+    fake.request_headers(end_of_stream=True)
+    fake.response_headers()
+    fake.response_body(b"ab")
+    fake.response_body(b"cd")
+    assert ["reset 0 response_payload_too_large"] == fake.calls
+    assert (200, b"", True) == (
+        fake.downstream.status,
+        fake.downstream.body,
+        fake.downstream.reset,
+    )

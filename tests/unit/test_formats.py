@@ -45,6 +45,10 @@ GOOD = [
     ("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", (field("path"),)),
     ("%NOTE(user id)%", (Part(op="note", text=b"user id"),)),
     ("%NOTE(k):3%", (Part(op="note", text=b"k", max_length=3),)),
+    ("%FILTER_STATE(a.b)%", (Part(op="filter_state", text=b"a.b"),)),
+    ("%FILTER_STATE(a.b:PLAIN):9%", (Part(op="filter_state", text=b"a.b", max_length=9),)),
+    ("%DYNAMIC_METADATA(a.b:c)%", (Part(op="metadata", text=b"a.b:c"),)),
+    ("%DYNAMIC_METADATA(a:c):2%", (Part(op="metadata", text=b"a:c", max_length=2),)),
     ("%FIELD(path)%", (field("path"),)),
     ("%RESPONSE_CODE%", (field("response_code"),)),
     ("%DURATION%", (field("duration_ms"),)),
@@ -56,7 +60,10 @@ GOOD = [
     ),
     ("%PROTOCOL%%PROTOCOL%", (field("protocol"), field("protocol"))),
 ]
-_KNOWN = "REQ, REQ_TRAILER, RESP, TRAILER, FIELD, NOTE, " + ", ".join(OPERATORS)
+_KNOWN = (
+    "REQ, REQ_TRAILER, RESP, TRAILER, FIELD, NOTE, FILTER_STATE, DYNAMIC_METADATA, "
+    + ", ".join(OPERATORS)
+)
 _NO_COMMAND = "not a command: expected %NAME% or %NAME(argument)%, and %% for a percent sign"
 BAD = [
     ("", "empty; expected a format, like %RESPONSE_CODE%"),
@@ -85,6 +92,18 @@ BAD = [
     ("%REQ(a b)%", "at character 1: %REQ(a b)%: not a header name"),
     ("%RESP(:)%", "at character 1: %RESP(:)%: not a header name"),
     ("%REQ(a?b)%", "at character 1: %REQ(a?b)%: alternatives (?) are not supported"),
+    (
+        "%FILTER_STATE(a:TYPED)%",
+        "at character 1: %FILTER_STATE(a:TYPED)%: expected a key; its value is taken as plain text",
+    ),
+    (
+        "%DYNAMIC_METADATA(a)%",
+        "at character 1: %DYNAMIC_METADATA(a)%: expected namespace:key, one key deep",
+    ),
+    (
+        "%DYNAMIC_METADATA(a:b:c)%",
+        "at character 1: %DYNAMIC_METADATA(a:b:c)%: expected namespace:key, one key deep",
+    ),
     ("%REQ(x):0%", "at character 1: the length of %REQ% must be 1 to 1048576"),
     ("%REQ(x):1048577%", "at character 1: the length of %REQ% must be 1 to 1048576"),
     ("%REQ(x):99999999999%", "at character 1: the length of %REQ% must be 1 to 1048576"),

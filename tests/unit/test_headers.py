@@ -137,8 +137,8 @@ def test_absent_map_cannot_be_changed(absent: Headers, name: str) -> None:
     ("call", "problem"),
     [
         (lambda h: h.set("a b", "c"), "not a header name: b'a b'"),
-        (lambda h: h.set("a", "c\r\nd: e"), "NUL, CR or LF in a header value: b'c\\r\\nd: e'"),
-        (lambda h: h.add("a", "c\n"), "NUL, CR or LF in a header value: b'c\\n'"),
+        (lambda h: h.set("a", "c\r\nd: e"), "control character in a header value: b'c\\r\\nd: e'"),
+        (lambda h: h.add("a", "c\n"), "control character in a header value: b'c\\n'"),
         (lambda h: h.add("a", ""), "cannot add an empty value to 'a'"),
         (lambda h: h.get("a b"), "not a header name: b'a b'"),
     ],
@@ -159,21 +159,25 @@ def test_bad_arguments(headers: Headers, call: Callable[[Headers], object], prob
         (lambda h: h.add(":path", "/b"), "':path' has one value: set it"),
         (lambda h: h.set(":status", "200"), "request headers cannot hold b':status'"),
         (lambda h: h.set(":other", "x"), "request headers cannot hold b':other'"),
+        (lambda h: h.set(":path", "/a b"), "blank or control character in b':path': b'/a b'"),
+        (lambda h: h.set(":path", "/\x7f"), "control character in a header value: b'/\\x7f'"),
+        (lambda h: h.set(":method", "A\tB"), "blank or control character in b':method': b'A\\tB'"),
+        (lambda h: h.set("host", "a b"), "blank or control character in b'host': b'a b'"),
     ],
 )
 def test_pseudo_headers_stay(
     headers: Headers, call: Callable[[Headers], object], problem: str
 ) -> None:
-    """Envoy trusts its filters with the headers that it needs; without them it would end."""
+    """Envoy trusts its filters with the headers that it needs; others would end it or its peer."""
     with pytest.raises(ValueError, match=re.escape(problem)):
         call(headers)
     assert PAIRS == list(headers)
 
 
 def test_pseudo_headers_change(headers: Headers) -> None:
-    """A pseudo header can be changed."""
-    headers.set(":path", "/b")
-    assert b"/b" == headers[":path"]
+    """A pseudo header can be changed; bytes that are no ASCII pass Envoy, too."""
+    headers.set(":path", b"/b\xff#%20")
+    assert b"/b\xff#%20" == headers[":path"]
 
 
 @pytest.mark.parametrize("status", ["", "abc", "100", "600", "2000", "20"])

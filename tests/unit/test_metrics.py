@@ -95,8 +95,16 @@ def test_instances_count_apart(fake: FakeStream) -> None:
             TypeError,
             "metric hits: value must be int",
         ),
-        (lambda s: Counting.hits.add(s, -1), ValueError, "metric hits: value must be 0 or more"),
-        (lambda s: Counting.hits.add(s, 2**64), ValueError, "metric hits: value must be 0 or more"),
+        (
+            lambda s: Counting.hits.add(s, -1),
+            ValueError,
+            "metric hits: value must be 0 to 2**64 - 1",
+        ),
+        (
+            lambda s: Counting.hits.add(s, 2**64),
+            ValueError,
+            "metric hits: value must be 0 to 2**64",
+        ),
         (
             lambda s: Counter("stray").add(s),
             LookupError,

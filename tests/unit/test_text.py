@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from envoy_pyfilter._text import Text, header_name, header_pairs, header_value, utf8
 
@@ -35,7 +38,7 @@ def test_no_names(given: Text) -> None:
     [
         ("text", b"text"),
         ("\xe9", b"\xe9"),
-        (b"\xff\x01", b"\xff\x01"),
+        (b"\x80\xff", b"\x80\xff"),
         ("", b""),
         ("a\tb", b"a\tb"),
     ],
@@ -45,10 +48,12 @@ def test_values(given: Text, expected: bytes) -> None:
     assert expected == header_value(given)
 
 
-@pytest.mark.parametrize("given", ["a\rb", "a\nb", b"a\x00b", "x\r\nset-cookie: a", "\u20ac"])
+@pytest.mark.parametrize(
+    "given", ["a\rb", "a\nb", b"a\x00b", "x\r\nset-cookie: a", "\u20ac", "\x01", "\x1f", "\x7f"]
+)
 def test_no_values(given: Text) -> None:
     """A value cannot end its header, nor hold what is no byte."""
-    with pytest.raises(ValueError, match=r"NUL, CR or LF|latin-1"):
+    with pytest.raises(ValueError, match=r"control character|latin-1"):
         header_value(given)
 
 
@@ -66,6 +71,14 @@ def test_no_pseudo_headers() -> None:
     """A status has an argument of its own."""
     with pytest.raises(ValueError, match="pseudo header"):
         header_pairs({":status": "200"})
+
+
+@pytest.mark.parametrize("given", [5, 400_000_000, True, None, [65, 66], 1.5])
+@pytest.mark.parametrize("encode", [utf8, header_name, header_value])
+def test_no_text(encode: Callable[[Any], bytes], given: object) -> None:
+    """A number is not that many NULs, nor is a list of numbers text."""
+    with pytest.raises(TypeError, match="must be str or bytes, got "):
+        encode(given)
 
 
 def test_utf8() -> None:

@@ -63,10 +63,28 @@ def test_numbers_are_the_abis(own: type[IntEnum], enum: str) -> None:
         ({"status": 199}, ValueError, "status of a reply must be 200 to 599, got 199"),
         ({"status": 600}, ValueError, "status of a reply must be 200 to 599, got 600"),
         ({"status": "403"}, ValueError, "status of a reply must be 200 to 599, got '403'"),
+        ({"status": 403.0}, ValueError, "status of a reply must be 200 to 599, got 403.0"),
+        ({"status": 403, "grpc_status": 7.0}, ValueError, "gRPC status must be 0 to 16, got 7.0"),
+        (
+            {"status": 403, "grpc_message": 1.5},
+            TypeError,
+            "grpc_message of a reply must be str, got float",
+        ),
+        ({"status": 403, "grpc_message": ["x"]}, TypeError, "must be str, got list"),
+        ({"status": 403, "details": b"x"}, TypeError, "details of a reply must be str, got bytes"),
+        ({"status": 403, "details": None}, TypeError, "must be str, got NoneType"),
+        ({"status": 403, "headers": {"a": 5}}, TypeError, "must be str or bytes, got int"),
+        ({"status": 403, "headers": {5: "a"}}, TypeError, "must be str or bytes, got int"),
         ({"status": 403, "grpc_status": 17}, ValueError, "gRPC status must be 0 to 16, got 17"),
+        ({"status": 204, "body": "x"}, ValueError, "a reply with status 204 has no body"),
+        ({"status": 304, "body": b"x"}, ValueError, "a reply with status 304 has no body"),
         ({"status": 403, "body": 5}, TypeError, "body of a reply must be bytes or str, got int"),
         ({"status": 403, "headers": {"a b": "c"}}, ValueError, "not a header name: b'a b'"),
-        ({"status": 403, "headers": {"a": "c\n"}}, ValueError, "NUL, CR or LF in a header value"),
+        (
+            {"status": 403, "headers": {"a": "c\n"}},
+            ValueError,
+            "control character in a header value",
+        ),
         ({"status": 403, "headers": {":status": "200"}}, ValueError, "pseudo header"),
     ],
 )
@@ -83,6 +101,14 @@ def test_replies_are_values() -> None:
     assert Reply(403, b"no") == Reply(403, body=b"no")
     with pytest.raises(AttributeError):
         Reply(403).status = 200  # type: ignore[misc]
+
+
+def test_headers_of_a_reply_are_its_own() -> None:
+    """An iterator gives its pairs to every use, and a list that changes later changes nothing."""
+    pairs = [("A", "1")]
+    once, listed = Reply(403, headers=iter(pairs)), Reply(403, headers=pairs)
+    pairs.append(("b\r\n", "2"))
+    assert ((b"a", b"1"),) == once.headers == listed.headers
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@
  */
 #include <stdlib.h>
 
+#include "escape.h"
 #include "flags.h"
-#include "rules.h"
+#include "headers.h"
 
 enum { STRING = 0, JSON_VALUE = 1, REPAIRED = 2 };
 
@@ -38,13 +39,35 @@ void part_rules_free(rules *r) {
 
 void part_rules_add(rules *r, int kind, const char *pattern) { rules_add(r, kind, pattern); }
 
-/* The verdict on a name; *key_length is 0 when no pattern spells the name out. */
-unsigned part_verdict(const rules *r, const char *name, size_t length, size_t *key_length) {
-  slice key;
-  slice s = {name, length};
-  unsigned verdict = rules_verdict(r, s, name_hash(s), &key);
-  *key_length = key.length;
-  return verdict;
+/* Has a table made of the rules look at a map of these headers, values all "v". Writes each that is a
+ * member of lines as its number, USE_HIDDEN and its key's length; returns how many. *repeated: a name
+ * may have come before; *kept: the number of the first header of the name `keep`, or -1. */
+size_t part_look(const rules *r, const char **names, size_t count, const char *keep,
+                 size_t out[][3], bool *repeated, int *kept) {
+  header_table t;
+  header_room room = {.capacity = 0};
+  header_view view;
+  kept_headers places = {{NULL}};
+  header_room_for(&room, count);
+  for (size_t i = 0; i < count; i++) {
+    room.headers[i] = (http_header){(char *)names[i], strlen(names[i]), (char *)"v", 1};
+  }
+  headers_compile(&t, r, true, false);
+  headers_keep(&t, (slice){keep, strlen(keep)}, KEPT_FIXED);
+  headers_compiled(&t);
+  headers_look(&t, &room, count, &view, &places);
+  headers_look(&t, &room, count, &view, &places); /* again, with what was found as a guess */
+  for (size_t i = 0; i < view.listed_count; i++) {
+    const listed_header *l = &view.listed[i];
+    out[i][0] = (size_t)(l->header - room.headers);
+    out[i][1] = l->use->use & USE_HIDDEN;
+    out[i][2] = l->use->key.length;
+  }
+  *repeated = view.repeated;
+  *kept = places.at[KEPT_FIXED] == NULL ? -1 : (int)(places.at[KEPT_FIXED] - room.headers);
+  headers_free(&t);
+  header_room_free(&room);
+  return view.listed_count;
 }
 
 size_t part_flags(uint64_t flags, char *out, size_t size) { return flags_text(flags, out, size); }

@@ -50,6 +50,11 @@ void do_attribute(words *w);
 void do_state(words *w);
 void do_same_buffer(words *w);
 void do_print(words *w);
+void do_logger(words *w);
+void do_logger_flush(words *w);
+void do_logger_destroy(words *w);
+void do_bare(words *w);
+void do_log(words *w);
 void do_load(words *w);
 void do_join(words *w);
 

@@ -40,6 +40,8 @@ void do_set(words *w) {
     settings.log_level = value;
   } else if (strcmp(name, "concurrency") == 0) {
     settings.concurrency = (uint32_t)value;
+  } else if (strcmp(name, "clock_back") == 0) {
+    settings.clock_back = value;
   } else {
     fail("unknown setting", name);
   }
@@ -88,7 +90,7 @@ void do_stats(words *w) {
 
 void do_config(words *w) { /* config ID FILTER_NAME CONFIG */
   bytes name = unescape(w->word[2]), text = unescape(w->word[3]);
-  config *c = config_make(w->word[1], name, text);
+  config *c = config_make(w->word[1], name, text, false);
   json j = event("hook", "config_new");
   json_bool(&j, "accepted", c != NULL);
   json_send(&j);
@@ -122,6 +124,52 @@ void do_route_destroy(words *w) {
     route_kill(r);
   }
 }
+
+/* --- access loggers --- */
+
+void do_logger(words *w) { /* logger ID LOGGER_NAME CONFIG */
+  bytes name = unescape(w->word[2]), text = unescape(w->word[3]);
+  config *c = logger_make(w->word[1], name, text);
+  json j = event("hook", "config_new");
+  json_bool(&j, "accepted", c != NULL);
+  json_send(&j);
+  bytes_free(&name);
+  bytes_free(&text);
+}
+
+static config *logger_of(words *w, int word) {
+  config *c = config_find(w->word[word]);
+  if (c == NULL || !c->of_logger) {
+    fail("no such logger", w->word[word]);
+    return NULL;
+  }
+  return c;
+}
+
+void do_logger_flush(words *w) {
+  config *c = logger_of(w, 1);
+  if (c != NULL) {
+    logger_flush(c);
+  }
+}
+
+void do_logger_destroy(words *w) {
+  config *c = logger_of(w, 1);
+  if (c != NULL) {
+    logger_kill(c);
+  }
+}
+
+void do_bare(words *w) { stream_bare(w->word[1], here); } /* bare STREAM */
+
+void do_log(words *w) { /* log STREAM LOGGER TYPE */
+  config *c = logger_of(w, 2);
+  if (c != NULL) {
+    hook_log(w->stream, c, atoi(w->word[3]));
+  }
+}
+
+/* --- streams --- */
 
 void do_new(words *w) { /* new STREAM CONFIG [ROUTE] */
   config *c = config_find(w->word[2]);

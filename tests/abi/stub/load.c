@@ -44,13 +44,12 @@ static void fill(stream *s, int map, const char *id, uint64_t *seed) {
   map_add(m, text("x-filler"), bytes_copy(filler, length));
 }
 
-static void respond(stream *s, load *l, const char *id, uint64_t *seed) {
+static void respond(stream *s, const char *id, uint64_t *seed) {
   uint64_t how = next(seed) % 8;
   if (how == 0) { /* the client went away first */
     return;
   }
   fill(s, RESPONSE_HEADERS, id, seed);
-  l->responses++;
   if (how == 1) { /* a filter behind ours gave up: only the local reply is heard of */
     (void)hook_local_reply(s, 503, (bytes){(char *)"overflow", 8}, false);
     return;
@@ -74,8 +73,21 @@ static void one(load *l, unsigned number, uint64_t *seed) {
     l->requests++;
     (void)hook_headers(s, REQUEST_HEADERS, true);
   }
-  respond(s, l, id, seed);
+  respond(s, id, seed);
+  l->responses++; /* whatever it was */
   hook_complete(s);
+  stream_kill(s);
+}
+
+/* A stream that only an access logger is told of. */
+static void logged(load *l, unsigned number, uint64_t *seed) {
+  char id[32];
+  snprintf(id, sizeof id, "w%d-%u", here, number);
+  stream *s = stream_bare(NULL, here);
+  fill(s, REQUEST_HEADERS, id, seed);
+  fill(s, RESPONSE_HEADERS, id, seed);
+  hook_log(s, l->config, TYPE(access_log_type_DownstreamEnd));
+  l->responses++;
   stream_kill(s);
 }
 
@@ -83,7 +95,11 @@ static void run(void *argument) {
   load *l = argument;
   uint64_t seed = l->seed * 2654435761u + (uint64_t)here + 1;
   for (unsigned i = 0; i < l->streams; i++) {
-    one(l, i, &seed);
+    if (l->config->of_logger) {
+      logged(l, i, &seed);
+    } else {
+      one(l, i, &seed);
+    }
   }
 }
 

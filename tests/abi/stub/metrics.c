@@ -145,6 +145,27 @@ CHANGE(decrement_gauge, 'g', SUBTRACT)
 CHANGE(set_gauge, 'g', SET)
 CHANGE(record_histogram_value, 'h', ADD)
 
+/* An access logger's have no labels, and are changed with its config. */
+#define DEFINE_OF_LOGGER(name, kind)                                                               \
+  HOST_CALLBACK TYPE(metrics_result) CALLBACK(access_logger_config_define_##name)(                 \
+      void *envoy, TYPE(module_buffer) stat, size_t *id) {                                         \
+    return define(envoy, kind, stat, NULL, 0, id);                                                 \
+  }
+#define CHANGE_OF_LOGGER(name, kind, how)                                                          \
+  HOST_CALLBACK TYPE(metrics_result) CALLBACK(access_logger_##name)(void *envoy, size_t id,        \
+                                                                    uint64_t number) {             \
+    if (!config_alive(envoy)) {                                                                    \
+      breach("a metric for a dead config", "access_logger_" #name);                                \
+      return TYPE(metrics_result_MetricNotFound);                                                  \
+    }                                                                                              \
+    return change(envoy, kind, id, NULL, 0, number, how);                                          \
+  }
+
+DEFINE_OF_LOGGER(counter, 'c')
+DEFINE_OF_LOGGER(gauge, 'g')
+CHANGE_OF_LOGGER(increment_counter, 'c', ADD)
+CHANGE_OF_LOGGER(set_gauge, 'g', SET)
+
 /* Since 1.39 (newer.c): without a stream. */
 TYPE(metrics_result)
 config_increment(void *envoy, size_t id, TYPE(module_buffer) * labels, size_t count,

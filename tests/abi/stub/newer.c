@@ -48,6 +48,20 @@ HOST_CALLBACK TYPE(metrics_result)
   return config_increment(envoy, id, labels, count, number);
 }
 
+HOST_CALLBACK bool CALLBACK(access_logger_get_dynamic_metadata_number)(void *envoy,
+                                                                       TYPE(module_buffer) ns,
+                                                                       TYPE(module_buffer) key,
+                                                                       double *result) {
+  return CALLBACK(http_get_metadata_number)(envoy, TYPE(metadata_source_Dynamic), ns, key, result);
+}
+
+HOST_CALLBACK bool CALLBACK(access_logger_get_dynamic_metadata_bool)(void *envoy,
+                                                                     TYPE(module_buffer) ns,
+                                                                     TYPE(module_buffer) key,
+                                                                     bool *result) {
+  return CALLBACK(http_get_metadata_bool)(envoy, TYPE(metadata_source_Dynamic), ns, key, result);
+}
+
 #endif
 
 #if STUB_RELEASE >= 140

@@ -87,13 +87,13 @@ HOST_CALLBACK bool CALLBACK(http_get_filter_state_bytes)(void *envoy, TYPE(modul
   return held;
 }
 
-/* An object of Envoy's own filters. */
+/* An object of Envoy's own filters, or bytes, which are one, too. */
 HOST_CALLBACK bool CALLBACK(http_get_filter_state_typed)(void *envoy, TYPE(module_buffer) key,
                                                          TYPE(envoy_buffer) * result) {
   entry *e = MAY(http_get_filter_state_typed)
                  ? entry_find(envoy, FILTER_STATE, NO_NAMESPACE, bytes_of(key))
                  : NULL;
-  bool held = e != NULL && e->kind == 'o';
+  bool held = e != NULL && (e->kind == 'o' || e->kind == 's');
   if (held) {
     *result = lend_buffer(envoy, STATE, e->texts[0]);
   }

@@ -106,14 +106,16 @@ static TYPE(envoy_buffer) argument(bytes *exact, bytes text) {
   return (TYPE(envoy_buffer)){exact->ptr, exact->length};
 }
 
-config *config_make(const char *id, bytes name, bytes text) {
+config *config_make(const char *id, bytes name, bytes text, bool of_logger) {
   config *c = must(calloc(1, sizeof *c));
   c->magic = LIVE;
   c->id = must(strdup(id));
   bytes exact_name, exact_text;
   TYPE(envoy_buffer) name_buffer = argument(&exact_name, name);
   TYPE(envoy_buffer) text_buffer = argument(&exact_text, text);
-  c->module = hooks.http_filter_config_new(c, name_buffer, text_buffer);
+  c->of_logger = of_logger;
+  c->module = of_logger ? hooks.access_logger_config_new(c, name_buffer, text_buffer)
+                        : hooks.http_filter_config_new(c, name_buffer, text_buffer);
   bytes_free(&exact_name);
   bytes_free(&exact_text);
   c->frozen = true;
@@ -126,7 +128,11 @@ config *config_make(const char *id, bytes name, bytes text) {
 }
 
 void config_kill(config *c) {
-  hooks.http_filter_config_destroy(c->module);
+  if (c->of_logger) {
+    hooks.access_logger_config_destroy(c->module);
+  } else {
+    hooks.http_filter_config_destroy(c->module);
+  }
   c->magic = DEAD;
   c->gone = true;
 }
@@ -162,12 +168,10 @@ static mailbox *mailbox_make(void) {
   return m;
 }
 
-stream *stream_make(const char *id, config *c, int worker, const void *for_route) {
+stream *stream_bare(const char *id, int worker) {
   stream *s = must(calloc(1, sizeof *s));
   s->magic = LIVE;
-  s->config = c;
   s->worker = worker;
-  s->route = for_route;
   s->buffer_limit = 65536;
   s->mailbox = mailbox_make();
   s->quiet = id == NULL;
@@ -175,6 +179,13 @@ stream *stream_make(const char *id, config *c, int worker, const void *for_route
     s->id = must(strdup(id));
     ENTER(streams, s);
   }
+  return s;
+}
+
+stream *stream_make(const char *id, config *c, int worker, const void *for_route) {
+  stream *s = stream_bare(id, worker);
+  s->config = c;
+  s->route = for_route;
   stream_enter(s);
   s->module = hooks.http_filter_new(c->module, s);
   stream_leave(s);
@@ -230,7 +241,9 @@ void stream_kill(stream *s) {
   stream_enter(s);
   mailbox_close(s->mailbox);
   s->mailbox = NULL;
-  hooks.http_filter_destroy(s->module);
+  if (s->config != NULL) {
+    hooks.http_filter_destroy(s->module);
+  }
   stream_empty(s);
   s->gone = true;
   stream_leave(s);

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "envoy_abi.h"
+#include "envoy_abi_logger.h"
 
 #define TYPE(name) envoy_dynamic_module_type_##name
 #define CALLBACK(name) envoy_dynamic_module_callback_##name
@@ -113,6 +113,10 @@ typedef struct mailbox { /* outlives the stream: schedulers hold it */
   uint64_t ids[64];
 } mailbox;
 
+typedef struct logger {
+  const void *module;
+} logger;
+
 typedef struct config {
   struct config *next;
   bool gone; /* the script cannot name it any more */
@@ -122,6 +126,8 @@ typedef struct config {
   const void *module;
   size_t metrics[6]; /* how many ids are given away, by kind and by having labels */
   struct metric *metric[6][64];
+  bool of_logger;
+  logger *loggers; /* of the workers, then the main thread's; NULL: a filter's config */
 } config;
 
 typedef struct route {
@@ -159,6 +165,7 @@ extern struct settings {
   bool validation, nulls, local_reply_hook;
   int log_level;
   uint32_t concurrency;
+  _Atomic int clock_back; /* seconds by which the wall clock was set back */
 } settings;
 
 config *config_find(const char *id);
@@ -168,11 +175,18 @@ stream *stream_make(const char *id, config *c, int worker, const void *for_route
 void stream_kill(stream *s); /* calls destroy */
 void stream_enter(stream *s);
 void stream_leave(stream *s);
-config *config_make(const char *id, bytes name, bytes text);
+stream *stream_bare(const char *id, int worker); /* one that no filter of the module sees */
+config *config_make(const char *id, bytes name, bytes text, bool of_logger);
 void config_kill(config *c);
 bool config_alive(const config *c);
 bool route_make(const char *id, bytes name, bytes text);
 void route_kill(route *r);
+
+/* Access loggers (logger.c). */
+config *logger_make(const char *id, bytes name, bytes text);
+void logger_flush(config *c);
+void logger_kill(config *c);
+void hook_log(stream *s, config *c, int type);
 
 void map_clear(header_map *m);
 void map_add(header_map *m, bytes name, bytes value);
@@ -182,17 +196,33 @@ TYPE(envoy_buffer) lend_buffer(stream *s, int place, bytes b);
 
 /* --- the seam (hooks.c, callbacks_*.c) --- */
 
+/* clang-format off */
 #define HOOKS(X)                                                                                   \
   X(program_init)                                                                                  \
-  X(http_filter_config_new) X(http_filter_config_destroy) X(http_filter_per_route_config_new)      \
-      X(http_filter_per_route_config_destroy) X(http_filter_new) X(http_filter_request_headers)    \
-          X(http_filter_request_body) X(http_filter_request_trailers)                              \
-              X(http_filter_response_headers) X(http_filter_response_body)                         \
-                  X(http_filter_response_trailers) X(http_filter_local_reply)                      \
-                      X(http_filter_stream_complete) X(http_filter_destroy)                        \
-                          X(http_filter_scheduled)                                                 \
-                              X(http_filter_downstream_above_write_buffer_high_watermark)          \
-                                  X(http_filter_downstream_below_write_buffer_low_watermark)
+  X(http_filter_config_new)                                                                        \
+  X(http_filter_config_destroy)                                                                    \
+  X(http_filter_per_route_config_new)                                                              \
+  X(http_filter_per_route_config_destroy)                                                          \
+  X(http_filter_new)                                                                               \
+  X(http_filter_request_headers)                                                                   \
+  X(http_filter_request_body)                                                                      \
+  X(http_filter_request_trailers)                                                                  \
+  X(http_filter_response_headers)                                                                  \
+  X(http_filter_response_body)                                                                     \
+  X(http_filter_response_trailers)                                                                 \
+  X(http_filter_local_reply)                                                                       \
+  X(http_filter_stream_complete)                                                                   \
+  X(http_filter_destroy)                                                                           \
+  X(http_filter_scheduled)                                                                         \
+  X(http_filter_downstream_above_write_buffer_high_watermark)                                      \
+  X(http_filter_downstream_below_write_buffer_low_watermark)                                       \
+  X(access_logger_config_new)                                                                      \
+  X(access_logger_config_destroy)                                                                  \
+  X(access_logger_new)                                                                             \
+  X(access_logger_log)                                                                             \
+  X(access_logger_flush)                                                                           \
+  X(access_logger_destroy)
+/* clang-format on */
 
 extern struct hooks {
 #define X(name) __typeof__(envoy_dynamic_module_on_##name) *name;

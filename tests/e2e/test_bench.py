@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The load script against a real Envoy: each measure once, with numbers that say nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import checking, idle, job, memory, report, scenarios, session, tools
+from bench.running import bench
+from bench.scenarios import Profile, Scenario
+from bench.trouble import Trouble
+
+WATCHED = 400
+
+
+@pytest.mark.long
+def test_each_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every measure has figures for its variant and bare, and its part of the report."""
+    tools.need("h2load", "valgrind", "callgrind_control", "cc")
+    monkeypatch.setattr(memory, "WARM_UP", 200)
+    monkeypatch.setattr(idle, "SECONDS", 1.0)
+    one = Scenario(
+        about="Tiny.",
+        instructions=["ours-unwanted"],
+        load=["fixed-c", "ours-hook-busy"],
+        scaling=["ours-json"],
+        memory={"ours-hook": WATCHED},
+        idle=["ours-python"],
+    )
+    given = scenarios.read()
+    plan = scenarios.Plan(
+        profiles={"tiny": Profile(about="", scenarios=["one"], rounds=2, seconds=0.3)},
+        scenarios={"one": one},
+        targets=given.targets,
+        limits=given.limits,
+    )
+    steps: list[str] = []
+    whole = session.Session(plan, "tiny", None, [])
+    with bench("1.40.0") as here:
+        results = whole.run(here, "a test", steps.append)
+    assert whole.steps() == len(steps)
+    found = results.scenarios["one"]
+    assert 0 < found.instructions["ours-unwanted"] - found.instructions["bare"]
+    assert {"bare", "fixed-c", "ours-hook-busy"} == {*found.load}
+    assert "FOLDER/out.log" in str(found.configs["ours-json"])
+    assert all(one.done and not one.bad for rounds in found.load.values() for one in rounds)
+    assert 0 == found.lost["ours-json, workers: 2"]
+    assert ["1", "2"] == list(found.scaling["ours-json"])
+    assert [-1, 0, 100, 200, 300, 400] == [point.requests for point in found.memory["ours-hook"]]
+    assert {"before", "after"} == {*found.idle["ours-python"]}
+    text = report.markdown(results, plan, {})
+    for title, _ in report.MEASURES.values():
+        assert f"### {title}\n" in text
+
+
+@pytest.mark.long
+def test_a_variant_that_does_not_do_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told before anything is measured."""
+    monkeypatch.setitem(job.EXPECTED, "method", "PUT")
+    with bench("1.40.0") as here, pytest.raises(Trouble, match="ours-json does not do the work"):
+        checking.check(here, Scenario(about=""), "ours-json")
