@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # All that a checkout needs: `make run` and `make test` set up what is missing, by themselves.
-# Another Python: make PYTHON=/usr/bin/python3.12 run. Stamps (files named .made-*) tell what is done.
+# Another Python: make PYTHON=/usr/bin/python3.12 run; it stays until another is asked for.
+# Stamps (files named .made-*) tell what is done. JOBS: how many tests run at a time.
 
-PYTHON ?= python3
 VENV   := .venv
+MADE   := $(shell cat $(VENV)/.made-by 2>/dev/null)
+PYTHON ?= $(or $(wildcard $(firstword $(MADE))),python3)
 BIN    := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest
+JOBS   ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 RUN    ?= --demo
 
 # What is built in is named here too, so that a rebuild needs no isolated environment.
@@ -26,9 +29,12 @@ step = @exec >&2; echo "== $(1)"; start=$$(date +%s); { $(2); } && echo "== done
 help:
 	@echo 'make run         start Envoy $(firstword $(RELEASES)) with the access filter before a demo upstream'
 	@echo '                 (other arguments of envoy-pyfilter run: make run RUN="--upstream HOST:PORT")'
+	@echo 'make demo-llm    the same before an upstream that streams as an LLM API does: its tokens in a table'
 	@echo 'make test        the whole test suite that needs no Docker (Envoy $(RELEASES))'
 	@echo 'make test-unit   the tests without the shared object; also test-abi, test-e2e, test-cli'
 	@echo 'make test-long   the tests that take minutes each'
+	@echo 'make bench       what filters cost, ours and Envoy'"'"'s own (PROFILE=full, SCENARIO=h1-direct)'
+	@echo 'make budget      fail when a request costs more instructions than bench/budget.toml allows'
 	@echo 'make lint        ruff, mypy --strict, warnings of the C compiler'
 	@echo 'make build       a wheel, in dist/'
 	@echo 'make install     only set up $(VENV)'
@@ -36,17 +42,19 @@ help:
 
 # --- the virtual environment ---
 
-# Made anew when PYTHON is another one than last time.
+# Made anew when PYTHON is another one than last time, or another version.
 WHO  := import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), sys.version.split()[0])
 SELF := $(shell $(PYTHON) -c '$(WHO)' 2>/dev/null)
-ifneq ($(SELF),$(shell cat $(VENV)/.made-by 2>/dev/null))
+ifneq ($(SELF),$(MADE))
 .PHONY: $(VENV)/.made-by
 endif
 
 $(VENV)/.made-by:
 	@command -v $(PYTHON) >/dev/null || { echo 'missing: Python: no $(PYTHON) on PATH (Debian, Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install python3 python3-devel)' >&2; exit 1; }
+	@test -n '$(SELF)' || { echo 'missing: Python: $(PYTHON) is no Python' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 6))' || { echo "missing: Python: found $$($(PYTHON) -V 2>&1), but CPython 3.10 or newer is needed (Debian, Ubuntu: apt-get install python3 python3-dev python3-venv; Fedora, RHEL: dnf install python3 python3-devel)" >&2; exit 1; }
 	@$(PYTHON) -I plugin/envoy_pyfilter/_preflight.py
-	$(call step,making $(VENV) with $(SELF),$(PYTHON) -m venv --clear $(VENV))
+	$(call step,making $(VENV) with $(SELF)$(if $(MADE), (it was made with $(MADE))),$(PYTHON) -m venv --clear $(VENV))
 	@echo '$(SELF)' >$@
 
 $(VENV)/.made-tools: $(VENV)/.made-by
@@ -58,7 +66,7 @@ $(VENV)/.made-package: $(VENV)/.made-tools $(SOURCES)
 	@touch $@
 
 # The extras of the package that is installed already: pip downloads just what they add.
-$(VENV)/.made-test $(VENV)/.made-lint: $(VENV)/.made-%: $(VENV)/.made-by pyproject.toml | $(VENV)/.made-package
+$(VENV)/.made-test $(VENV)/.made-lint $(VENV)/.made-bench $(VENV)/.made-tail: $(VENV)/.made-%: $(VENV)/.made-by pyproject.toml | $(VENV)/.made-package
 	$(call step,downloading the tools of make $*,$(BIN)/python -m pip install -q 'envoy-pyfilter[$*]')
 	@touch $@
 
@@ -67,11 +75,14 @@ $(VENV)/.made-test $(VENV)/.made-lint: $(VENV)/.made-%: $(VENV)/.made-by pyproje
 
 # --- what people ask for ---
 
-.PHONY: install run build
+.PHONY: install run demo-llm build
 install: $(VENV)/.made-package
 
 run: $(VENV)/.made-package $(firstword $(ENVOYS))
 	@exec $(BIN)/envoy-pyfilter run --envoy $(firstword $(RELEASES)) $(RUN)
+
+demo-llm: $(VENV)/.made-package $(VENV)/.made-tail $(firstword $(ENVOYS))
+	@exec $(BIN)/python envoy/demo_llm.py --envoy $(firstword $(RELEASES)) $(DEMO)
 
 build: $(VENV)/.made-tools
 	$(call step,building the wheel,$(BIN)/python -m pip wheel -q --no-build-isolation --no-deps -w dist .)
@@ -96,6 +107,16 @@ test-e2e: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 test-long: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 	$(PYTEST) tests -m long
 
+PROFILE ?= quick
+BENCH   := $(BIN)/python -m bench --envoy $(firstword $(RELEASES))
+
+.PHONY: bench budget
+bench: $(VENV)/.made-package $(VENV)/.made-bench $(firstword $(ENVOYS))
+	@exec $(BENCH) --profile $(PROFILE) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(VARIANT),--variant $(VARIANT))
+
+budget: $(VENV)/.made-package $(VENV)/.made-bench $(firstword $(ENVOYS))
+	@exec $(BENCH) budget
+
 # The C compiler's -Wall -Wextra -Wshadow -Werror stand in CMakeLists.txt: building is the check.
 .PHONY: lint
 lint: $(VENV)/.made-package $(VENV)/.made-lint $(VENV)/.made-test
@@ -103,6 +124,7 @@ lint: $(VENV)/.made-package $(VENV)/.made-lint $(VENV)/.made-test
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy --strict plugin/envoy_pyfilter
 	$(BIN)/python -m mypy --strict tests
+	$(BIN)/python -m mypy --strict bench
 
 .PHONY: clean distclean
 clean:
