@@ -31,6 +31,7 @@ _GRACE = 0.5  # seconds that a new file waits for the one before it, whose write
 _QUIET = 60.0  # seconds that nothing has to come into a file that was moved away, to let go of it
 _CHUNK = 1 << 16
 _MAX_LINE = 1 << 24  # bytes; what is longer is no entry, and must not fill the memory
+_PATIENCE = 1.0  # seconds for a reader that does not read, when the command is to end
 _PIPE = 4096  # bytes that a pipe takes without waiting once it is writable
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # JSON would not escape these itself
 
@@ -61,7 +62,7 @@ class Printer:
     Prints lines and entries to a file descriptor, from any thread.
 
     ``closed`` is called once when nobody reads them any more. A reader that does not read is waited
-    for until *wake* is readable.
+    for until *wake* is readable, and from then on for a second at most.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Printer:
     def _write(self, data: bytes) -> None:
         while data:
             _, writable, _ = select.select(self._wake, [self._fd], [])
-            if not writable:
+            if not writable and not select.select([], [self._fd], [], _PATIENCE)[1]:
                 raise Stuck
             data = data[os.write(self._fd, data[:_PIPE]) :]
 

@@ -5,7 +5,8 @@ Listens on a UNIX socket as Cilium's agent does: many connections, one packet an
 1. ``Listener`` makes the socket. What it finds at the path is replaced only if it is a socket on
    which nobody listens.
 2. ``read`` takes new connections and gives the packets that are there, without waiting.
-3. ``close`` removes the socket's file, unless it is another one by now.
+3. ``hang_up`` lets nobody connect or send any more; ``read`` still gives what was sent before.
+4. ``close`` removes the socket's file, unless it is another one by now.
 
 As the agent does, a connection is closed at a packet without bytes, and a packet that is larger
 than the buffer is cut.
@@ -17,6 +18,7 @@ import os
 import selectors
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,6 +152,9 @@ class Listener:
             return
         except OSError as error:  # so many connections that there is no descriptor left
             raise Refusal(f"--socket {self._path}: {error.strerror}") from error
+        self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         # With credentials a packet without bytes can be told from the end, which has none.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -173,12 +178,32 @@ class Listener:
             if size == 0:
                 return
 
+    def hang_up(self) -> None:
+        """Let nobody connect or send; who tries is told. What waits to be read stays."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._ready.unregister(self._server)
+        with suppress(OSError):  # nobody waits any more
+            while True:
+                self._take(self._server.accept()[0])
+        for connection in self._connections():
+            with suppress(OSError):  # the other side left
+                connection.shutdown(socket.SHUT_RD)
+
+    def rest(self) -> Iterator[Packet]:
+        """Give what was sent before ``hang_up``."""
+        while self._connections():
+            yield from self.read()
+
+    def _connections(self) -> list[socket.socket]:
+        found = [key.fileobj for key in self._ready.get_map().values()]
+        return [one for one in found if isinstance(one, socket.socket) and one != self._server]
+
     def close(self) -> None:
         """End all connections and remove the socket's file."""
-        for key in list(self._ready.get_map().values()):
-            if isinstance(key.fileobj, socket.socket):
-                key.fileobj.close()
+        for connection in self._connections():
+            connection.close()
         self._ready.close()
+        self._server.close()
         if self._file is not None:
             self._remove(*self._file)
 

@@ -55,6 +55,9 @@ class Source(Protocol):
     def read(self) -> Iterator[Read]:
         """Give what is there, without waiting."""
 
+    def rest(self) -> Iterator[Read]:
+        """Let nothing more come, and give what would be lost."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -74,6 +77,11 @@ class Packets:
 
     def read(self) -> Iterator[Read]:
         for packet in self._listener.read():
+            yield partial(self._entry, packet)
+
+    def rest(self) -> Iterator[Read]:
+        self._listener.hang_up()
+        for packet in self._listener.rest():
             yield partial(self._entry, packet)
 
     def _entry(self, packet: Packet) -> Entry:
@@ -117,6 +125,9 @@ class _File:
         for line in filter(None, self._followed.read()):
             yield partial(_line_entry, self._name, line)
 
+    def rest(self) -> Iterator[Read]:
+        yield from ()  # it stays where it is
+
 
 class _Stream:
     """Stdin or a FIFO."""
@@ -140,6 +151,9 @@ class _Stream:
         self.ended = not data
         for line in filter(None, self._lines.add(data) if data else self._lines.end()):
             yield partial(_line_entry, self._name, line)
+
+    def rest(self) -> Iterator[Read]:
+        yield from ()  # its writer may be about to write more
 
     def close(self) -> None:
         if self._fd > 0:

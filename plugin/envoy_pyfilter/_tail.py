@@ -5,7 +5,7 @@
 1. Each source gives what is there when it is asked: packets, or lines.
 2. ``Tail`` makes entries of them, adds a response's time, and prints those that are asked for.
 3. It ends with a signal, with its reader, with its last source, or after so many entries; then it
-   says what it counted.
+   says what it counted. After a signal it shows first what the socket holds: nobody else will.
 
 All of it runs on one thread, which waits in ``poll``; a signal wakes it through a pipe.
 """
@@ -16,7 +16,7 @@ import os
 import select
 import signal
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,10 @@ from envoy_pyfilter._console import WrongUse, say
 from envoy_pyfilter._follow import INTERVAL, Printer, Stuck
 from envoy_pyfilter._listen import Listener
 from envoy_pyfilter._match import Pairs, Wanted
-from envoy_pyfilter._sources import Empty, Packets, Source, Truncated, from_file
+from envoy_pyfilter._sources import Empty, Packets, Read, Source, Truncated, from_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from envoy_pyfilter._table import Entry
@@ -126,21 +126,24 @@ class Tail:
         self.left = True
 
     @property
+    def _enough(self) -> bool:
+        return self.left or self._counts["shown"] == self._asked.count
+
+    @property
     def _ended(self) -> bool:
-        enough = self._counts["shown"] == self._asked.count
-        return self.left or self._signals.came or enough or not self._sources
+        return self._enough or self._signals.came or not self._sources
 
     def until_end(self) -> None:
         """Show entries until something ends it."""
-        try:
+        with suppress(Stuck):
             while not self._ended:
                 ready = self._ready()
                 for source in self._sources:
                     if source.fileno() is None or source.fileno() in ready:
-                        self._take(source)
+                        self._take(source.read(), lambda: self._ended)
                 self._sources = [source for source in self._sources if not source.ended]
-        except Stuck:
-            pass
+            for source in self._sources:
+                self._take(source.rest(), lambda: self._enough)
 
     def _ready(self) -> set[int]:
         """Wait until there may be something, and give the file descriptors that have it."""
@@ -155,11 +158,9 @@ class Tail:
             self._leave()
         return ready
 
-    def _take(self, source: Source) -> None:
-        """Show what a source has, unless something ends it meanwhile."""
-        for read in source.read():
-            if self._ended:
-                return
+    def _take(self, reads: Iterator[Read], ended: Callable[[], bool]) -> None:
+        """Show what a source has; nothing is taken from it that is not shown, or counted."""
+        while not ended() and (read := next(reads, None)) is not None:
             self._counts["received"] += 1
             try:
                 self._show(read())

@@ -120,6 +120,24 @@ def test_bad_packets(listening: Start, folder: Path) -> None:
     ] == told[1:]
 
 
+def test_signal_loses_nothing(listening: Start, folder: Path) -> None:
+    """A signal amid packets: each that the socket took is shown, and the next sender is told."""
+    running = listening(folder / "s")
+    sent = 0
+    with Sender(folder / "s") as sender, Sender(folder / "s") as other:
+        other.send(packet())
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while True:
+                sender.send(packet())
+                sent += 1
+                if sent == 2000:
+                    running.process.send_signal(signal.SIGTERM)
+    assert 0 == running.wait()
+    assert sent >= 2000
+    assert sent + 1 == running.out.count("\n")
+    assert f"{sent + 1} received, {sent + 1} shown" in last(running)
+
+
 def test_max_packet(listening: Start, folder: Path) -> None:
     """A larger buffer takes larger packets, of exactly its size as well."""
     large = packet(headers={"x": "y" * 5000})
