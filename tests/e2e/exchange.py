@@ -127,6 +127,10 @@ class Client(abc.ABC):
             self._read_more()
         return b"".join(self._body)
 
+    def so_far(self) -> Response:
+        """Give what has come already."""
+        return self._response()
+
     def finish(self) -> Response:
         """Wait for the response's end, or for what ended it too early."""
         while not self._over:

@@ -50,6 +50,7 @@ class Answer:
     headers: Pairs = ()
     body: Sequence[bytes] = (b"hello",)
     wait_in_body: Gate | None = None  # after the first chunk
+    gates: Sequence[Gate] = ()  # one before each chunk, one more before the end, or the reset
     trailers: Pairs = ()
 
 

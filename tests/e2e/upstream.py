@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import h2.config
 import h2.connection
@@ -120,12 +120,20 @@ async def opened(gate: Gate) -> None:
     await asyncio.shield(asyncio.wrap_future(gate.future))
 
 
+async def all_opened(gates: Sequence[Gate]) -> None:
+    """Wait for several."""
+    for gate in gates:
+        await opened(gate)
+
+
 async def chunks(answer: Answer) -> AsyncIterator[bytes]:
     """Give the answer's body piece by piece, with the wait that it asks for."""
     for number, chunk in enumerate(answer.body):
         if number == 1 and answer.wait_in_body is not None:
             await opened(answer.wait_in_body)
+        await all_opened(answer.gates[number : number + 1])
         yield chunk
+    await all_opened(answer.gates[len(answer.body) :])
     if len(answer.body) == 1 and answer.wait_in_body is not None:
         await opened(answer.wait_in_body)
 
@@ -195,6 +203,7 @@ class Http1:
             async for chunk in chunks(answer):
                 await self._send(h11.Data(data=chunk))
                 if answer.reset == "in_body":
+                    await all_opened(answer.gates[1:])
                     raise ConnectionResetError
         return await self._send(h11.EndOfMessage(headers=list(answer.trailers)))
 
@@ -210,7 +219,8 @@ class Http1:
     def _head(self, answer: Answer, method: bytes) -> h11.Response:
         headers = list(answer.headers)
         has_length = any(name == b"content-length" for name, _ in headers)
-        streamed = answer.trailers or answer.wait_in_body or answer.reset == "in_body"
+        waits = answer.wait_in_body or answer.gates
+        streamed = answer.trailers or waits or answer.reset == "in_body"
         if not streamed and not has_length and method != b"HEAD":
             length = sum(map(len, answer.body))
             headers.append((b"content-length", str(length).encode()))
@@ -324,7 +334,7 @@ class Http2:
         if answer.reset == "before_headers":
             return await self._reset(stream)
         head = [(b":status", str(answer.status).encode()), *answer.headers]
-        body = any(answer.body) or answer.wait_in_body is not None
+        body = any(answer.body) or answer.wait_in_body is not None or answer.gates
         ends = not (body or answer.trailers or answer.reset != "never")
         self._http.send_headers(stream, head, end_stream=ends)
         await self._flush()
@@ -333,6 +343,7 @@ class Http2:
         async for chunk in chunks(answer):
             await self._send_data(stream, chunk)
             if answer.reset == "in_body":
+                await all_opened(answer.gates[1:])
                 return await self._reset(stream)
         if answer.trailers:
             self._http.send_headers(stream, list(answer.trailers), end_stream=True)
