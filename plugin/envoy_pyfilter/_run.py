@@ -42,8 +42,8 @@ Child: TypeAlias = "subprocess.Popen[str]"
 
 PATIENCE = 10.0  # seconds that Envoy gets to end after SIGTERM
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_QUIET = ["-l", "warning", "--component-log-level", "main:error,dynamic_modules:info"]
-_ADMIN = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}"
+QUIET = ["-l", "warning", "--component-log-level", "main:error,dynamic_modules:info"]
+ADMIN = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +122,8 @@ class Run:
         command = [sys.executable, "-I", _child.__file__, str(os.getpid()), str(self.job.envoy)]
         command += ["-c", str(self.job.config), "--disable-hot-restart"]
         command += ["--admin-address-path", str(self.admin.path)]
-        command += ["-l", self.job.log_level] if self.job.log_level else _QUIET
-        return command + (["--config-yaml", _ADMIN] if self.job.add_admin else [])
+        command += ["-l", self.job.log_level] if self.job.log_level else QUIET
+        return command + (["--config-yaml", ADMIN] if self.job.add_admin else [])
 
     def _start(self) -> Child:
         process = subprocess.Popen(

@@ -53,7 +53,7 @@ def test_help() -> None:
     done = make(ROOT)
 
     assert 0 == done.returncode
-    tests = ("test", "test-unit", "test-long")
+    tests = ("test", "test-unit", "test-long", "test-docker")
     for target in ("run", "demo-llm", *tests, "lint", "bench", "budget", "build", "clean"):
         assert re.search(rf"^make {target} ", done.stdout, re.MULTILINE), target
 
