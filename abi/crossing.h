@@ -3,7 +3,8 @@
  * crossing.h: every call from C into Python, and nothing else.
  *
  * cffi takes the GIL for each of them. The int of a hook is Envoy's status for that hook, or -1 when
- * Python itself failed (zero would mean Continue).
+ * Python itself failed (zero would mean Continue). One that holds its side until a resume has PAUSED
+ * in it, for the statistics: Envoy's number alone does not tell that from a side that is buffered.
  */
 #ifndef PYFILTER_CROSSING_H
 #define PYFILTER_CROSSING_H

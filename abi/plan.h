@@ -38,6 +38,7 @@ enum {
   RECORDS_REQUEST = 2,       /* that the request passed our hooks */
   RECORDS_RESPONSE = 4,      /* the same of the response's headers */
   RECORDS_END_OF_STREAM = 8, /* and of its end */
+  RECORDS_STATISTICS = 16,   /* no plan's: statistics.h */
 };
 uint32_t plan_records(const plan *p);
 

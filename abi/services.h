@@ -16,6 +16,7 @@ typedef struct sink sink;                       /* where records go */
 typedef struct pyfilter_stream pyfilter_stream; /* one HTTP stream, see stream.h */
 typedef struct pyfilter_seat pyfilter_seat;     /* where Python knows a stream, see seat.h */
 typedef struct pyfilter_reads pyfilter_reads;   /* what hooks read, see reads.h */
+typedef struct pyfilter_statistics pyfilter_statistics; /* see statistics.h */
 
 /* One filter config, as Envoy holds it. Python fills number, wants and plan while it loads. */
 typedef struct pyfilter_config {
@@ -27,6 +28,7 @@ typedef struct pyfilter_config {
   size_t hook_errors; /* id of the counter of failed hooks, 0: none */
   bool allow_on_error; /* on_error: allow; else deny */
   uint32_t records;    /* RECORDS_* bits: what the plan does beside the end; C's own */
+  pyfilter_statistics *statistics; /* NULL: none are kept */
 } pyfilter_config;
 
 enum {
@@ -40,6 +42,7 @@ enum {
   WANT_STREAM_COMPLETE = 128,
   WANT_ABOVE_WATERMARK = 256,
   WANT_BELOW_WATERMARK = 512,
+  WANT_STATISTICS = 1024, /* no hook: streams of this config are never nobody's */
 };
 
 /* The same hooks by number. */
@@ -56,6 +59,9 @@ enum {
   HOOK_BELOW_WATERMARK = 9,
   HOOKS = 10,
 };
+
+/* In what a hook's crossing gives, beside Envoy's status: the side is held until a resume. */
+enum { PAUSED = 8 };
 
 /* Minor version of the newest release that the host is like: 38 for Envoy 1.38. */
 int pyfilter_host_release(void);
@@ -92,6 +98,57 @@ int64_t pyfilter_headers_run(pyfilter_seat *seat, uint64_t serial, int map);
 /* Writes filter state: 1; 0: the key has a value, or Envoy refuses; -1: pyfilter_seat_envoy gives NULL. */
 int pyfilter_state_set(pyfilter_seat *seat, uint64_t serial, const char *key, size_t key_length,
                        const char *value, size_t value_length);
+
+/* --- what a hook changes --- */
+
+/* Replaces all values of a header, or adds one; no value: removes it. 1; 0: the stream has no such
+ * map, or Envoy refuses; -1: pyfilter_seat_envoy gives NULL. */
+int pyfilter_header_set(pyfilter_seat *seat, uint64_t serial, int map, const char *name,
+                        size_t name_length, const char *value, size_t value_length);
+int pyfilter_header_add(pyfilter_seat *seat, uint64_t serial, int map, const char *name,
+                        size_t name_length, const char *value, size_t value_length);
+/* The same of bodies: takes bytes from the front, or adds them at the end. */
+int pyfilter_body_drain(pyfilter_seat *seat, uint64_t serial, int kind, size_t size);
+int pyfilter_body_append(pyfilter_seat *seat, uint64_t serial, int kind, const char *data,
+                         size_t length);
+
+/* What is changed: a header map, by Envoy's number, or a body; and what came of it. */
+enum { PART_REQUEST_BODY = 4, PART_RESPONSE_BODY = 5 };
+enum {
+  EFFECT_NONE = 0,
+  EFFECT_APPLIED = 1,
+  EFFECT_REJECTED = 2,  /* before Envoy was asked */
+  EFFECT_TOO_LARGE = 3, /* the stream is reset for it */
+  EFFECT_FAILED = 4,    /* Envoy refused */
+};
+/* A change that Envoy was not asked for. */
+void pyfilter_change_refused(pyfilter_seat *seat, uint64_t serial, int part, int effect);
+
+/* --- statistics as ext_proc's: told while a config loads --- */
+
+enum {
+  STATISTICS_STREAMS_STARTED = 0,
+  STATISTICS_STREAM_MSGS_SENT = 1,
+  STATISTICS_STREAM_MSGS_RECEIVED = 2,
+  STATISTICS_SPURIOUS_MSGS_RECEIVED = 3,
+  STATISTICS_STREAMS_CLOSED = 4,
+  STATISTICS_STREAMS_FAILED = 5,
+  STATISTICS_FAILURE_MODE_ALLOWED = 6,
+  STATISTICS_REJECTED_HEADER_MUTATIONS = 7,
+  STATISTICS_IMMEDIATE_RESPONSES_SENT = 8,
+  STATISTICS_COUNTERS = 9,  /* those that can occur in process; the others are defined, and stay 0 */
+  STATISTICS_CONFLICTS = 9, /* ours: keys of filter state that were taken */
+};
+
+/* Empty: no filter state, no metadata. destination: what is asked, by name. */
+pyfilter_statistics *pyfilter_statistics_new(const char *key, size_t key_length,
+                                             const char *name_space, size_t name_space_length,
+                                             const char *destination, size_t destination_length);
+/* A field gets a filter-state key of its own; false: there is no such field. */
+bool pyfilter_statistics_field(pyfilter_statistics *c, const char *name, const char *key,
+                               size_t key_length);
+/* Tells the id of a counter that Python defined with Envoy: STATISTICS_*. */
+void pyfilter_statistics_counter(pyfilter_statistics *c, int which, size_t id);
 
 /* --- the plan: made while a config loads, never changed after that --- */
 
@@ -215,18 +272,28 @@ void pyfilter_reply(pyfilter_stream *s, uint32_t status,
 void pyfilter_reply_headers(pyfilter_stream *s,
                             envoy_dynamic_module_type_module_http_header *headers,
                             size_t headers_length, bool end_of_stream);
+/* Goes on with it. */
+void pyfilter_reply_data(pyfilter_stream *s, envoy_dynamic_module_type_module_buffer data,
+                         bool end_of_stream);
+void pyfilter_reply_trailers(pyfilter_stream *s,
+                             envoy_dynamic_module_type_module_http_header *trailers, size_t count);
+void pyfilter_reset(pyfilter_stream *s, envoy_dynamic_module_type_http_filter_stream_reset_reason reason,
+                    envoy_dynamic_module_type_module_buffer details);
 /* A paused request goes on: the request entry that waited is written. */
 void pyfilter_resume_request(pyfilter_stream *s);
 /* A paused response goes on. */
 void pyfilter_resume_response(pyfilter_stream *s);
 /* Python runs hooks that waited, from wherever: in between they count as one that is on the stack, so
  * the stream is there until the last of them is left. Both on its worker. */
-void pyfilter_waiting_entered(pyfilter_stream *s);
+void pyfilter_waiting_entered(pyfilter_stream *s, bool response);
 void pyfilter_waiting_left(pyfilter_stream *s);
+/* One of them, by number, and what it gave: a status of crossing.h. */
+void pyfilter_late_begins(pyfilter_stream *s, int hook);
+void pyfilter_late_ends(pyfilter_stream *s, int hook, int crossed);
 /* Whether a response's headers went past us, so that a reply in pieces would be a second one. */
 bool pyfilter_response_begun(pyfilter_stream *s);
 /* Counts a hook that raised and keeps its name for the record: the text lives as long as the process.
- * Called inside a hook of the stream, whose host may be gone already. */
-void pyfilter_hook_failed(pyfilter_stream *s, const char *hook);
+ * code: of gRPC, for statistics. Called inside a hook of the stream, whose host may be gone already. */
+void pyfilter_hook_failed(pyfilter_stream *s, const char *hook, int code);
 
 #endif

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "crossing.h"
+#include "statistics.h"
+
 static void count_hook_errors(pyfilter_stream *s, uint64_t count) {
   if (s->config->hook_errors != 0) {
     (void)envoy_dynamic_module_callback_http_filter_increment_counter(
@@ -35,10 +38,13 @@ static void refuse(pyfilter_stream *s) {
 }
 
 int settle(pyfilter_stream *s, int status, int stop) {
-  if (status >= 0) {
-    return status;
+  if (status == CONTINUE) {
+    return CONTINUE;
   }
-  pyfilter_hook_failed(s, "seam");
+  if (status > 0) {
+    return status & ~PAUSED;
+  }
+  pyfilter_hook_failed(s, "seam", CODE_INTERNAL);
   if (s->config->allow_on_error) {
     return CONTINUE;
   }
@@ -56,8 +62,11 @@ void settle_publish(pyfilter_stream *s) {
 }
 
 /* A hook of the stream is on the stack, so the stream is there; its host may be gone. */
-void pyfilter_hook_failed(pyfilter_stream *s, const char *hook) {
+void pyfilter_hook_failed(pyfilter_stream *s, const char *hook, int code) {
   s->record.failed_hook = hook;
+  if (s->config->statistics != NULL) {
+    statistics_hook_failed(s, code);
+  }
   if (s->envoy != NULL) {
     count_hook_errors(s, 1);
   } else {

@@ -79,11 +79,23 @@ static bool wanted(const pyfilter_stream *s, uint32_t hook) {
 }
 
 /* Before a crossing: Python makes its side in the first one. */
-static void sit(pyfilter_stream *s) {
+static void sit(pyfilter_stream *s, int hook) {
   if (s->seat == NULL) {
     s->seat = seat_take(s, s->envoy);
   }
   s->kept = true;
+  if (s->config->statistics != NULL) {
+    statistics_begin(s, hook);
+  }
+}
+
+/* After a crossing that gave a status; stop: the one with which this hook stops. */
+static int crossed_back(pyfilter_stream *s, int hook, int crossed, int stop) {
+  int status = settle(s, crossed, stop);
+  if (s->config->statistics != NULL) {
+    statistics_end(s, hook, crossed);
+  }
+  return status;
 }
 
 /* After a verdict on the request: the entry is written once the request passes, and waits while
@@ -95,16 +107,25 @@ static void request_passes(pyfilter_stream *s, int status) {
   }
 }
 
+static void begin_records(pyfilter_stream *s, uint32_t records) {
+  if (records & RECORDS_CLOCK) {
+    record_clock(&s->record);
+  }
+  if (records & RECORDS_STATISTICS) {
+    whole_of(s)->statistics = (statistics){0};
+  }
+}
+
 /* Never NULL: up to 1.39 Envoy would go on calling the hooks with it. */
 pyfilter_stream *stream_new(pyfilter_config *config, void *envoy) {
   if (config->wants == 0 && config->plan == NULL) {
     return &nobody;
   }
   worker *w = worker_self();
-  pyfilter_stream *s = w->kept > 0 ? w->streams[--w->kept] : must_allocate(sizeof *s);
+  pyfilter_stream *s = w->kept > 0 ? w->streams[--w->kept] : must_allocate(sizeof(whole_stream));
   *s = (pyfilter_stream){.config = config, .envoy = envoy};
-  if (config->records & RECORDS_CLOCK) {
-    record_clock(&s->record);
+  if (config->records & (RECORDS_CLOCK | RECORDS_STATISTICS)) {
+    begin_records(s, config->records);
   }
   return s;
 }
@@ -132,9 +153,9 @@ int stream_request_headers(pyfilter_stream *s, bool end_of_stream) {
   }
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_HEADERS)) {
-    sit(s);
+    sit(s, HOOK_REQUEST_HEADERS);
     int crossed = pyfilter_request_headers(SEATED(s, HOOK_REQUEST_HEADERS), end_of_stream);
-    status = settle(s, crossed, STOP);
+    status = crossed_back(s, HOOK_REQUEST_HEADERS, crossed, STOP);
   }
   request_passes(s, status);
   leave(s);
@@ -147,9 +168,9 @@ int stream_request_body(pyfilter_stream *s, bool end_of_stream) {
   }
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_BODY)) {
-    sit(s);
+    sit(s, HOOK_REQUEST_BODY);
     int crossed = pyfilter_request_body(SEATED(s, HOOK_REQUEST_BODY), end_of_stream);
-    status = settle(s, crossed, STOP_NO_BUFFER);
+    status = crossed_back(s, HOOK_REQUEST_BODY, crossed, STOP_NO_BUFFER);
   }
   request_passes(s, status);
   leave(s);
@@ -162,9 +183,9 @@ int stream_request_trailers(pyfilter_stream *s) {
   }
   int status = CONTINUE;
   if (wanted(s, WANT_REQUEST_TRAILERS)) {
-    sit(s);
+    sit(s, HOOK_REQUEST_TRAILERS);
     int crossed = pyfilter_request_trailers(SEATED(s, HOOK_REQUEST_TRAILERS));
-    status = settle(s, crossed, STOP);
+    status = crossed_back(s, HOOK_REQUEST_TRAILERS, crossed, STOP);
   }
   request_passes(s, status);
   leave(s);
@@ -201,9 +222,9 @@ int stream_response_headers(pyfilter_stream *s, bool end_of_stream) {
   }
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_HEADERS)) {
-    sit(s);
+    sit(s, HOOK_RESPONSE_HEADERS);
     int crossed = pyfilter_response_headers(SEATED(s, HOOK_RESPONSE_HEADERS), end_of_stream);
-    status = settle(s, crossed, STOP);
+    status = crossed_back(s, HOOK_RESPONSE_HEADERS, crossed, STOP);
   }
   response_passes(s, status, end_of_stream);
   leave(s);
@@ -216,9 +237,9 @@ int stream_response_body(pyfilter_stream *s, bool end_of_stream) {
   }
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_BODY)) {
-    sit(s);
+    sit(s, HOOK_RESPONSE_BODY);
     int crossed = pyfilter_response_body(SEATED(s, HOOK_RESPONSE_BODY), end_of_stream);
-    status = settle(s, crossed, STOP_NO_BUFFER);
+    status = crossed_back(s, HOOK_RESPONSE_BODY, crossed, STOP_NO_BUFFER);
   }
   response_passes(s, status, end_of_stream);
   leave(s);
@@ -231,9 +252,9 @@ int stream_response_trailers(pyfilter_stream *s) {
   }
   int status = CONTINUE;
   if (wanted(s, WANT_RESPONSE_TRAILERS)) {
-    sit(s);
+    sit(s, HOOK_RESPONSE_TRAILERS);
     int crossed = pyfilter_response_trailers(SEATED(s, HOOK_RESPONSE_TRAILERS));
-    status = settle(s, crossed, STOP);
+    status = crossed_back(s, HOOK_RESPONSE_TRAILERS, crossed, STOP);
   }
   response_passes(s, status, true);
   leave(s);
@@ -249,7 +270,7 @@ int stream_local_reply(pyfilter_stream *s, uint32_t status, const char *details,
   s->answered = true;
   record_local_reply(s, details, details_length);
   if (wanted(s, WANT_LOCAL_REPLY)) {
-    sit(s);
+    sit(s, HOOK_LOCAL_REPLY);
     answer = pyfilter_local_reply(SEATED(s, HOOK_LOCAL_REPLY), status, details, details_length,
                                   reset_imminent);
   }
@@ -262,10 +283,13 @@ void stream_complete(pyfilter_stream *s) {
     return;
   }
   if (wanted(s, WANT_STREAM_COMPLETE)) {
-    sit(s);
+    sit(s, HOOK_STREAM_COMPLETE);
     s->kept = !pyfilter_stream_complete(SEATED(s, HOOK_STREAM_COMPLETE));
   }
   if (s->envoy != NULL) {
+    if (s->config->statistics != NULL) {
+      statistics_complete(s); /* first: what it writes can be part of an entry */
+    }
     record_complete(s);
     settle_publish(s);
   }
@@ -277,7 +301,7 @@ void stream_above_watermark(pyfilter_stream *s) {
     return;
   }
   if (wanted(s, WANT_ABOVE_WATERMARK)) {
-    sit(s);
+    sit(s, HOOK_ABOVE_WATERMARK);
     pyfilter_above_watermark(SEATED(s, HOOK_ABOVE_WATERMARK));
   }
   leave(s);
@@ -288,7 +312,7 @@ void stream_below_watermark(pyfilter_stream *s) {
     return;
   }
   if (wanted(s, WANT_BELOW_WATERMARK)) {
-    sit(s);
+    sit(s, HOOK_BELOW_WATERMARK);
     pyfilter_below_watermark(SEATED(s, HOOK_BELOW_WATERMARK));
   }
   leave(s);
@@ -306,34 +330,23 @@ void stream_scheduled(pyfilter_stream *s, uint64_t event_id) {
 
 /* --- what Python asks of its stream (services.h) --- */
 
-void pyfilter_waiting_entered(pyfilter_stream *s) { s->depth++; }
+void pyfilter_waiting_entered(pyfilter_stream *s, bool response) {
+  s->depth++;
+  if (s->config->statistics != NULL) {
+    statistics_resumed(s, response);
+  }
+}
 
 void pyfilter_waiting_left(pyfilter_stream *s) { leave(s); }
-
-void pyfilter_reply(pyfilter_stream *s, uint32_t status,
-                    envoy_dynamic_module_type_module_http_header *headers, size_t headers_length,
-                    envoy_dynamic_module_type_module_buffer body,
-                    envoy_dynamic_module_type_module_buffer details) {
-  record_request(s, RECORD_DENIED);
-  s->record.response_seen = true;
-  envoy_dynamic_module_callback_http_send_response(s->envoy, status, headers, headers_length, body,
-                                                   details);
-}
-
-void pyfilter_reply_headers(pyfilter_stream *s,
-                            envoy_dynamic_module_type_module_http_header *headers,
-                            size_t headers_length, bool end_of_stream) {
-  record_request(s, RECORD_DENIED);
-  s->record.response_seen = true;
-  envoy_dynamic_module_callback_http_send_response_headers(s->envoy, headers, headers_length,
-                                                           end_of_stream);
-}
 
 /* Envoy would send a request on that it has answered, and does not survive a second answer within
  * the first one's hooks. */
 void pyfilter_resume_request(pyfilter_stream *s) {
   if (s->answered) {
     return;
+  }
+  if (s->config->statistics != NULL) {
+    statistics_resumed(s, 0);
   }
   request_passes(s, CONTINUE);
   envoy_dynamic_module_callback_http_filter_continue_decoding(s->envoy);
@@ -342,6 +355,9 @@ void pyfilter_resume_request(pyfilter_stream *s) {
 bool pyfilter_response_begun(pyfilter_stream *s) { return s->response_begun; }
 
 void pyfilter_resume_response(pyfilter_stream *s) {
+  if (s->config->statistics != NULL) {
+    statistics_resumed(s, 1);
+  }
   s->response_held = false;
   response_begins(s);
   envoy_dynamic_module_callback_http_filter_continue_encoding(s->envoy);

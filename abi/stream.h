@@ -8,6 +8,7 @@
 #include "config.h"
 #include "plan.h"
 #include "seat.h"
+#include "statistics.h"
 
 struct pyfilter_stream {
   pyfilter_config *config; /* there until the stream leaves */
@@ -22,6 +23,14 @@ struct pyfilter_stream {
   bool answered;           /* by a local reply, Envoy's or a filter's: the request goes nowhere */
   record record;
 };
+
+/* The memory of a stream. Its second part is only looked at where the config keeps statistics. */
+typedef struct whole_stream {
+  pyfilter_stream stream;
+  statistics statistics;
+} whole_stream;
+
+static inline whole_stream *whole_of(pyfilter_stream *s) { return (whole_stream *)s; }
 
 pyfilter_stream *stream_new(pyfilter_config *config, void *envoy);
 void stream_destroy(pyfilter_stream *s);

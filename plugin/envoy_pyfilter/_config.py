@@ -25,6 +25,7 @@ import msgspec
 from ._decode import decode, parse_object
 from ._imports import ABOVE, load_class, raised, search_folders
 from ._problems import problem, suggestion
+from ._statistics import compiled as compiled_statistics
 from ._struct import from_wire
 from .access import AccessConfig, AccessFilter, compile_plan
 from .errors import ConfigError
@@ -35,6 +36,7 @@ from .metrics import declared
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ._statistics import StatisticsSpec
     from .plan_spec import PlanSpec
 
 log = logging.getLogger("envoy_pyfilter")
@@ -48,11 +50,16 @@ _INSTANCE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A config that was accepted; *plan* is None for filters that record nothing."""
+    """
+    A config that was accepted.
+
+    *plan* is None for filters that record nothing, *statistics* where none are asked for.
+    """
 
     filter: Filter
     instance: str
     plan: PlanSpec | None
+    statistics: StatisticsSpec | None
 
 
 def load(
@@ -163,7 +170,11 @@ def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loade
     plan = None
     if isinstance(config, AccessConfig):
         plan = compile_plan(config, instance, filter_name=filter_name, validating=validating)
-    return Loaded(_constructed(cls, config), instance, plan)
+    statistics = None
+    if config.statistics is not None:
+        destination = f"{cls.__module__}:{cls.__qualname__}"
+        statistics = compiled_statistics(value, config.statistics, destination)
+    return Loaded(_constructed(cls, config), instance, plan, statistics)
 
 
 def check_instance(instance: object) -> None:

@@ -52,6 +52,8 @@ class FakeHost:
         self.minor = 40  # which Envoy this is: 38 for 1.38
         self.notes: list[tuple[NoteKind, bytes, bytes, bytes]] = []
         self.failed_hooks: list[str] = []
+        self.failure_codes: list[int] = []  # gRPC's, of the same hooks
+        self.refused: list[tuple[int, bool]] = []  # changes: part, and whether it was too large
         self.custom_flags: list[bytes] = []
         self.replies: list[SentReply] = []
         self.calls: list[str] = []  # what the proxy was told to do, in order
@@ -270,10 +272,16 @@ class FakeHost:
         """Write it down."""
         self._told("resume_response")
 
-    def waiting_hooks(self) -> AbstractContextManager[None]:
+    def waiting_hooks(self, *, response: bool) -> AbstractContextManager[None]:  # noqa: ARG002
         """Do nothing: all of a fake stays."""
         self._check()
         return nullcontext()
+
+    def late_begins(self, hook: int) -> None:
+        """Do nothing: a fake keeps no statistics."""
+
+    def late_ends(self, hook: int, status: int) -> None:
+        """Do nothing."""
 
     def response_begun(self) -> bool:
         """Say no; ``testing.FakeStream`` knows better."""
@@ -309,9 +317,14 @@ class FakeHost:
         self._check()
         self.notes.append((kind, key, text, json))
 
-    def hook_failed(self, hook: str) -> None:
-        """Keep the name of a hook that raised."""
+    def hook_failed(self, hook: str, code: int) -> None:
+        """Keep the name of a hook that raised, and what of."""
         self.failed_hooks.append(hook)
+        self.failure_codes.append(code)
+
+    def change_refused(self, part: int, *, too_large: bool = False) -> None:
+        """Keep what was to be changed."""
+        self.refused.append((part, too_large))
 
 
 def spaces(given: Mapping[str, Mapping[str, MetadataValue]] | None) -> Space:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ._flow.steps import envoys
 from ._host import BodyKind, HeaderMap
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Way:
             raise RuntimeError(f"{self._whose} headers have come already")
         self.arrived, self.ended = True, end
         self._host.maps[self._maps[0]] = pairs
-        status = self._hooks[0](end)
+        status = envoys(self._hooks[0](end))
         if self.closed:
             return status
         if status == 0:
@@ -175,7 +176,7 @@ class Way:
         bodies[self._received] = chunk
         if is_buffer:
             self._host.buffered_received.add(self._request)
-        status = self._hooks[1](end)
+        status = envoys(self._hooks[1](end))
         self._host.buffered_received.discard(self._request)
         bodies.pop(self._received, None)
         if self.closed:
@@ -195,7 +196,7 @@ class Way:
         return status
 
     def _offer_trailers(self) -> int:
-        status = self._hooks[2]()
+        status = envoys(self._hooks[2]())
         if self.closed:
             return status
         if status != 0:

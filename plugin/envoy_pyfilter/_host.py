@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -47,6 +47,11 @@ class MetadataSource(IntEnum):
     CLUSTER = 2
     HOST = 3
     HOST_LOCALITY = 4
+
+
+REQUEST_BODY: Final = 4
+RESPONSE_BODY: Final = 5
+"""Parts of a stream that can be changed, beside its header maps (PART_* of services.h)."""
 
 
 class NoteKind(IntEnum):
@@ -160,8 +165,14 @@ class Host(Protocol):
     def resume_response(self) -> None:
         """Let a paused response go on."""
 
-    def waiting_hooks(self) -> AbstractContextManager[None]:
+    def waiting_hooks(self, *, response: bool) -> AbstractContextManager[None]:
         """Enclose hooks that run because the filter resumes: perhaps in no hook of the stream."""
+
+    def late_begins(self, hook: int) -> None:
+        """Tell that one of these hooks, by its place in HOOKS, is about to run. Never raises."""
+
+    def late_ends(self, hook: int, status: int) -> None:
+        """Tell what it gave. Never raises."""
 
     def response_begun(self) -> bool:
         """Whether a response's headers went past this filter, so that none can begin any more."""
@@ -201,8 +212,19 @@ class Host(Protocol):
     def note(self, kind: NoteKind, key: bytes, text: bytes, json: bytes) -> None:
         """Keep a note for the stream's record; *json* is the value as JSON text."""
 
-    def hook_failed(self, hook: str) -> None:
-        """Count a hook that raised (``on_request_headers`` …) and name it in the record."""
+    def hook_failed(self, hook: str, code: int) -> None:
+        """
+        Count a hook that raised (``on_request_headers`` …) and name it in the record.
+
+        *code* is gRPC's, for the statistics.
+        """
+
+    def change_refused(self, part: int, *, too_large: bool = False) -> None:
+        """
+        Tell of a change that the proxy is not asked for: it could not be made.
+
+        *part*: a ``HeaderMap``, or REQUEST_BODY or RESPONSE_BODY. Never raises.
+        """
 
     def release(self) -> int:
         """Minor version of the host, 38 for Envoy 1.38. Never raises."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ._host import BodyKind, Host
+from ._flow.codes import refused
+from ._host import REQUEST_BODY, RESPONSE_BODY, BodyKind, Host
 from ._text import octets
 
 
@@ -79,12 +80,11 @@ class Body:
 
         Raises ``ValueError`` when there are fewer.
         """
-        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
-        if not isinstance(size, int):
-            raise TypeError(f"size to drain must be int, got {type(size).__name__}")
-        parts = [(part, self._host.body_size(part)) for part in self._parts()]
-        if not 0 <= size <= sum(length for _, length in parts):
-            raise ValueError(f"cannot drain {size} of {sum(length for _, length in parts)} bytes")
+        try:
+            parts = self._drainable(size)
+        except (RuntimeError, TypeError, ValueError) as error:
+            self._refused(error)
+            raise
         for part, length in parts:
             taken = min(size, length)
             if taken:
@@ -97,15 +97,15 @@ class Body:
 
         Raises ``LookupError`` where there is no body to change.
         """
-        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
-        data = octets(data, "data of a body")
+        data = self._checked(data)
         if data and not any(self._host.append_body(part, data) for part in reversed(self._parts())):
-            raise LookupError("there is no body to change here")
+            error = LookupError("there is no body to change here")
+            self._refused(error)
+            raise error
 
     def replace(self, data: bytes) -> None:
         """Put *data* in the place of ``complete``. A ``content-length`` header is the caller's."""
-        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
-        data = octets(data, "data of a body")  # before anything is drained
+        data = self._checked(data)  # before anything is drained
         for part in self._parts():
             size = self._host.body_size(part)
             if size:
@@ -115,6 +115,30 @@ class Body:
     def __repr__(self) -> str:
         """Say which body, not what is in it."""
         return f"<Body: {'request' if self._request else 'response'}>"
+
+    def _drainable(self, size: int) -> list[tuple[BodyKind, int]]:
+        """Return the parts of ``complete`` with their lengths, of which *size* can be removed."""
+        self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
+        if not isinstance(size, int):
+            raise TypeError(f"size to drain must be int, got {type(size).__name__}")
+        parts = [(part, self._host.body_size(part)) for part in self._parts()]
+        whole = sum(length for _, length in parts)
+        if not 0 <= size <= whole:
+            raise ValueError(f"cannot drain {size} of {whole} bytes")
+        return parts
+
+    def _checked(self, data: bytes) -> bytes:
+        """Return *data* for a body that can be changed."""
+        try:
+            self._holder._check_changeable(request=self._request)  # noqa: SLF001 (the stream)
+            return octets(data, "data of a body")
+        except (RuntimeError, TypeError, ValueError) as error:
+            self._refused(error)
+            raise
+
+    def _refused(self, error: Exception) -> None:
+        self._host.change_refused(REQUEST_BODY if self._request else RESPONSE_BODY)
+        refused(error)
 
     def _chunk(self) -> BodyKind:
         """Where the chunk lies that the hook is about."""

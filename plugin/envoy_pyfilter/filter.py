@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
+from ._statistics import StatisticsConfig  # noqa: TC001 (msgspec looks it up)
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     *instance* names the filter's stats and metadata (empty: the registered name, or the class's).
     *on_error* says what happens to a stream whose hook raised. *python_path* lists folders that
-    are searched for modules first.
+    are searched for modules first. *statistics* asks for what native ext_proc tells of its calls,
+    told of the hooks (docs/statistics.md).
     """
 
     instance: str = ""
     on_error: Literal["deny", "allow"] = "deny"
     python_path: list[str] = []
+    statistics: StatisticsConfig | None = None
 
 
 class Filter:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
+from ._flow.codes import refused
 from ._host import HeaderMap, Host
 from ._text import Text, header_name, header_value
 
@@ -82,9 +83,11 @@ class Headers:
         Raises ``LookupError`` when the stream has no such map, ``ValueError`` for a bad name or
         value, and for pseudo headers that the map cannot hold.
         """
-        key, text = header_name(name), header_value(value)
-        if key in _NEEDED or key.startswith(b":"):
-            self._check_needed(key, text)
+        try:
+            key, text = self._settable(name, value)
+        except (TypeError, ValueError) as error:
+            self._refused(error)
+            raise
         self._change(self._host.set_header(self._map, key, text))
 
     def add(self, name: Text, value: Text) -> None:
@@ -94,12 +97,12 @@ class Headers:
         Raises as ``set``, and ``ValueError`` for an empty value, which the ABI cannot add, and for
         pseudo headers, which have one value.
         """
-        key = header_name(name)
-        if not value:
-            raise ValueError(f"cannot add an empty value to {name!r}")
-        if key in _NEEDED or key.startswith(b":"):
-            raise ValueError(f"{name!r} has one value: set it")
-        self._change(self._host.add_header(self._map, key, header_value(value)))
+        try:
+            key, text = _addable(name, value)
+        except (TypeError, ValueError) as error:
+            self._refused(error)
+            raise
+        self._change(self._host.add_header(self._map, key, text))
 
     def remove(self, name: Text) -> None:
         """
@@ -107,9 +110,11 @@ class Headers:
 
         Raises ``ValueError`` for pseudo headers, and for ``host``, which Envoy cannot do without.
         """
-        key = header_name(name)
-        if key in _NEEDED or key.startswith(b":"):
-            self._check_needed(key, b"")
+        try:
+            key, _ = self._settable(name, b"")
+        except (TypeError, ValueError) as error:
+            self._refused(error)
+            raise
         self._host.remove_header(self._map, key)
         self._forget()
 
@@ -142,6 +147,17 @@ class Headers:
     def __repr__(self) -> str:
         """Name the map, not its content: headers hold secrets, and logs show this."""
         return f"<Headers: {_LABELS[self._map]}>"
+
+    def _settable(self, name: Text, value: Text) -> tuple[bytes, bytes]:
+        key, text = header_name(name), header_value(value)
+        if key in _NEEDED or key.startswith(b":"):
+            self._check_needed(key, text)
+        return key, text
+
+    def _refused(self, error: Exception) -> None:
+        """Tell the statistics of a change that could not be made."""
+        self._host.change_refused(self._map)
+        refused(error)
 
     def _check_needed(self, name: bytes, value: bytes) -> None:
         """Refuse what would end Envoy or break its message: these headers it takes on trust."""
@@ -180,7 +196,16 @@ class Headers:
     def _change(self, done: bool) -> None:
         self._forget()
         if not done:
-            raise LookupError(f"the stream has no {_LABELS[self._map]} to change")
+            raise refused(LookupError(f"the stream has no {_LABELS[self._map]} to change"))
 
     def _forget(self) -> None:
         self._pairs = self._index = None
+
+
+def _addable(name: Text, value: Text) -> tuple[bytes, bytes]:
+    key = header_name(name)
+    if not value:
+        raise ValueError(f"cannot add an empty value to {name!r}")
+    if key in _NEEDED or key.startswith(b":"):
+        raise ValueError(f"{name!r} has one value: set it")
+    return key, header_value(value)

@@ -175,8 +175,8 @@ CONFIGS: list[tuple[dict[str, Any] | bytes, str]] = [
     (
         {"filters": {}},
         (
-            "filters: unknown key; known: instance, on_error, python_path, log, sinks, state, "
-            "state_metadata"
+            "filters: unknown key; known: instance, on_error, python_path, statistics, log, sinks, "
+            "state, state_metadata"
         ),
     ),
     ({"log": {"request": "yes"}}, 'log.request: wrong type, got "yes"; expected true or false'),

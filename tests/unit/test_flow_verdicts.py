@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from envoy_pyfilter import BUFFER, PASS, PAUSE, Decision, LocalReply, Reply, Stream
+from envoy_pyfilter._flow.steps import PAUSED, envoys
 from envoy_pyfilter.testing import FakeStream
 
 from .helpers import fake_with, filter_with, raises, returns, stream_with
@@ -45,7 +46,9 @@ VERDICTS: dict[str, Decision | Reply] = {
 def test_status(phase: str, verdict: str) -> None:
     """Each verdict has its status in each phase."""
     _, stream = stream_with(**{phase: returns(VERDICTS[verdict])})
-    assert STATUSES[KINDS[phase]][verdict] == PHASES[phase](stream)
+    status = PHASES[phase](stream)
+    assert STATUSES[KINDS[phase]][verdict] == envoys(status)
+    assert (verdict == "PAUSE") is bool(status & PAUSED)  # C is told, too
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from envoy_pyfilter._abi import CData
+    from envoy_pyfilter._statistics import StatisticsSpec
     from envoy_pyfilter.filter import Filter
     from envoy_pyfilter.plan_spec import (
         CiliumSpec,
@@ -106,6 +107,8 @@ def load(out: CData, filter_name: str, config: bytes) -> Filter:
     out.wants = hooks_wanted(type(loaded.filter))
     if loaded.filter._learns and os.environ.get(READS) != "off":
         loaded.filter._reads = [_hook_reads(out.reads, hook) for hook in range(lib.HOOKS)]
+    if loaded.statistics is not None:
+        _load_statistics(out, prefix, loaded.statistics)
     if loaded.plan is not None:
         _load_plan(out, prefix, loaded.plan)
     return loaded.filter
@@ -123,6 +126,28 @@ def _hook_reads(reads: CData, hook: int) -> HookReads:
         return int(lib.pyfilter_reads_add(reads, hook, source, attribute, name, len(name)))
 
     return HookReads(add)
+
+
+def _load_statistics(out: CData, prefix: str, spec: StatisticsSpec) -> None:
+    """Define the counters and fill C's statistics."""
+    key, space, destination = (
+        text.encode() for text in (spec.key, spec.metadata_namespace, spec.destination)
+    )
+    statistics = lib.pyfilter_statistics_new(
+        key, len(key), space, len(space), destination, len(destination)
+    )
+    out.statistics = statistics
+    for which, name in enumerate(spec.counted):
+        number = _define(out.envoy, "counter", name, ())
+        lib.pyfilter_statistics_counter(statistics, which, number)
+    for name in spec.uncounted:
+        _define(out.envoy, "counter", name, ())
+    conflicts = _define(out.envoy, "counter", f"{prefix}.state_conflicts", ())
+    lib.pyfilter_statistics_counter(statistics, lib.STATISTICS_CONFLICTS, conflicts)
+    for name, field_key in spec.fields:
+        text = field_key.encode()
+        if not lib.pyfilter_statistics_field(statistics, name.encode(), text, len(text)):
+            raise ConfigError(f"statistics.fields: no such field: {name}")
 
 
 def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:

@@ -157,15 +157,26 @@ class EnvoyHost:
             values.append(copied(result.ptr, result.length))
         return values
 
+    def _done(self, result: int) -> bool:
+        """Return what a change came to; what came with the hook may be another now."""
+        if result < 0:
+            self._refuse()
+        self.given.clear()
+        return result == 1
+
     def set_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
         """Replace all values."""
-        call = lib.envoy_dynamic_module_callback_http_set_header
-        return bool(call(self._changes(), header_map, lent(name), lent(value)))
+        call = lib.pyfilter_header_set
+        return self._done(
+            call(self._seat, self.serial, header_map, name, len(name), value, len(value))
+        )
 
     def add_header(self, header_map: HeaderMap, name: bytes, value: bytes) -> bool:
         """Append a value."""
-        call = lib.envoy_dynamic_module_callback_http_add_header
-        return bool(call(self._changes(), header_map, lent(name), lent(value)))
+        call = lib.pyfilter_header_add
+        return self._done(
+            call(self._seat, self.serial, header_map, name, len(name), value, len(value))
+        )
 
     def remove_header(self, header_map: HeaderMap, name: bytes) -> bool:
         """Remove a header: setting it to nothing does that."""
@@ -188,12 +199,12 @@ class EnvoyHost:
 
     def drain_body(self, kind: BodyKind, size: int) -> bool:
         """Remove bytes from the front."""
-        return bool(lib.envoy_dynamic_module_callback_http_drain_body(self._changes(), kind, size))
+        return self._done(lib.pyfilter_body_drain(self._seat, self.serial, kind, size))
 
     def append_body(self, kind: BodyKind, data: bytes) -> bool:
         """Add bytes at the end."""
-        call = lib.envoy_dynamic_module_callback_http_append_body
-        return bool(call(self._changes(), kind, lent(data)))
+        call = lib.pyfilter_body_append
+        return self._done(call(self._seat, self.serial, kind, data, len(data)))
 
     def received_is_buffered(self, *, request: bool) -> bool:
         """Whether what was received is what an earlier filter buffered."""
@@ -262,18 +273,15 @@ class EnvoyHost:
 
     def reply_data(self, data: bytes, *, end_of_stream: bool) -> None:
         """Go on with a reply in pieces."""
-        call = lib.envoy_dynamic_module_callback_http_send_response_data
-        call(self._changes(), lent(data), end_of_stream)
+        lib.pyfilter_reply_data(self._stream(), lent(data), end_of_stream)
 
     def reply_trailers(self, trailers: Pairs) -> None:
         """End a reply in pieces."""
-        call = lib.envoy_dynamic_module_callback_http_send_response_trailers
-        call(self._changes(), lent_pairs(trailers), len(trailers))
+        lib.pyfilter_reply_trailers(self._stream(), lent_pairs(trailers), len(trailers))
 
     def reset(self, reason: int, details: bytes) -> None:
         """Reset the stream."""
-        call = lib.envoy_dynamic_module_callback_http_filter_reset_stream
-        call(self._changes(), reason, lent(details))
+        lib.pyfilter_reset(self._stream(), reason, lent(details))
 
     def resume_request(self) -> None:
         """Let a paused request go on, through C: its entry may have waited."""
@@ -284,15 +292,28 @@ class EnvoyHost:
         lib.pyfilter_resume_response(self._stream())
 
     @contextmanager
-    def waiting_hooks(self) -> Iterator[None]:
+    def waiting_hooks(self, *, response: bool) -> Iterator[None]:
         """Keep C's stream until the block ends, whatever becomes of Envoy's side."""
         self._live()
         stream = lib.pyfilter_seat_stream(self._seat)
-        lib.pyfilter_waiting_entered(stream)
+        lib.pyfilter_waiting_entered(stream, response)
         try:
             yield
         finally:
             lib.pyfilter_waiting_left(stream)
+
+    def late_begins(self, hook: int) -> None:
+        """Tell C's stream, which is there while hooks that waited run."""
+        lib.pyfilter_late_begins(lib.pyfilter_seat_stream(self._seat), hook)
+
+    def late_ends(self, hook: int, status: int) -> None:
+        """Tell the same."""
+        lib.pyfilter_late_ends(lib.pyfilter_seat_stream(self._seat), hook, status)
+
+    def change_refused(self, part: int, *, too_large: bool = False) -> None:
+        """Tell C, which takes no notice where the stream is gone or this is another thread."""
+        effect = lib.EFFECT_TOO_LARGE if too_large else lib.EFFECT_REJECTED
+        lib.pyfilter_change_refused(self._seat, self.serial, part, effect)
 
     def response_begun(self) -> bool:
         """Whether a response's headers went past this filter."""
@@ -342,10 +363,10 @@ class EnvoyHost:
         stream = lib.pyfilter_seat_stream(self._seat)
         lib.pyfilter_record_note(stream, kind, key, len(key), text, len(text), json, len(json))
 
-    def hook_failed(self, hook: str) -> None:
+    def hook_failed(self, hook: str, code: int) -> None:
         """Count a hook that raised; it is on the stack, so C's stream is there."""
         name = _HOOK_NAMES.setdefault(hook, ffi.new("char[]", hook.encode()))
-        lib.pyfilter_hook_failed(lib.pyfilter_seat_stream(self._seat), name)
+        lib.pyfilter_hook_failed(lib.pyfilter_seat_stream(self._seat), name, code)
 
 
 _METRIC_CALLS = {

@@ -12,10 +12,12 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from envoy_pyfilter._host import RESPONSE_BODY as RESPONSE_BODY_PART
 from envoy_pyfilter.errors import StreamGone
 from envoy_pyfilter.verdict import Reply, ResetReason
 
 from .answers import Answers
+from .codes import code_of
 from .state import ANSWERED, COMPLETE, GONE, STREAMING, TOO_LARGE
 from .steps import REQUEST, RESPONSE, SEAM_FAILED, Step
 
@@ -51,7 +53,7 @@ class Failures(Answers):
         self._own().failed = True
         _log_quietly(logging.ERROR, "%s of %s raised", hook, self._filter, error)
         try:
-            self._host.hook_failed(hook)
+            self._host.hook_failed(hook, code_of(error))
         except BaseException as problem:
             _log_quietly(logging.DEBUG, "%s of %s: %s", hook, self._filter, problem)
         return True
@@ -68,6 +70,7 @@ class Failures(Answers):
         if self._denies() and not self._course.let_through:
             return self._stopped(step, self._deny())
         if self._outgrown(step):
+            self._host.change_refused(RESPONSE_BODY_PART, too_large=True)
             return self._stopped(step, self._abandon(TOO_LARGE))
         self._let_go(step.side)
         return 0

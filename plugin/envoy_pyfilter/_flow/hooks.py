@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from envoy_pyfilter._host import RESPONSE_BODY as RESPONSE_BODY_PART
 from envoy_pyfilter.errors import PyFilterError
 from envoy_pyfilter.verdict import (
     BUFFER,
@@ -17,6 +18,7 @@ from envoy_pyfilter.verdict import (
     ResetReason,
 )
 
+from .codes import NoVerdictError
 from .state import (
     ANSWERED,
     ANSWERING,
@@ -278,6 +280,7 @@ class Hooks(Threads):
             self._open_mailbox()
             return step.buffer
         if self._outgrown(step):
+            self._host.change_refused(RESPONSE_BODY_PART, too_large=True)
             self._reset(ResetReason.LOCAL_RESET, TOO_LARGE)
             return step.stop
         if self._course is not PLAIN:
@@ -291,5 +294,5 @@ def _check_nothing(hook: str, result: object) -> None:
         raise _unexpected(hook, result, "None")
 
 
-def _unexpected(hook: str, result: object, expected: str) -> TypeError:
-    return TypeError(f"{hook} must return {expected}, got {type(result).__name__}")
+def _unexpected(hook: str, result: object, expected: str) -> NoVerdictError:
+    return NoVerdictError(f"{hook} must return {expected}, got {type(result).__name__}")

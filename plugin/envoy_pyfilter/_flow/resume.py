@@ -67,10 +67,12 @@ class Flow(Hooks):
         course.waiting &= ~side
         course.replaying |= side
         try:
-            with self._host.waiting_hooks():
+            with self._host.waiting_hooks(response=side != REQUEST):
                 for step, end in late.items():
                     del course.late[step]
-                    self._run(step, getattr(self._filter, step.hook), end)
+                    self._host.late_begins(step.number)
+                    status = self._run(step, getattr(self._filter, step.hook), end)
+                    self._host.late_ends(step.number, status)
         finally:
             course.replaying &= ~side
         held = (course.paused | course.buffering) & side
