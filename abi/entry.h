@@ -144,7 +144,8 @@ typedef struct state_key {
   told conflict;
 } state_key;
 
-struct cilium; /* what packets of cilium.LogEntry hold beside the stream, see encode_cilium.h */
+struct measures; /* metrics of the user's own, see measure.h */
+struct cilium;   /* what packets of cilium.LogEntry hold beside the stream, see encode_cilium.h */
 
 /* A sink, and what it gets: packets, or lines of JSON, which are the same for all. */
 typedef struct output {
@@ -161,17 +162,18 @@ struct plan {
   size_t logger_field_count;
   uint64_t captured[2];  /* fields that are read from the host, for any output */
   unsigned maps[2];      /* header maps that these are read from, a bit each */
-  uint64_t state_fields; /* that state formats need */
-  unsigned state_maps;   /* header maps that state formats need */
+  uint64_t state_fields; /* that formats of state and of metrics need */
+  unsigned state_maps;   /* header maps that they need */
   rules rules[2];        /* PLAN_REQUEST, PLAN_RESPONSE */
   header_table tables[MAP_COUNT];
   unsigned kept;         /* places of KEPT_* that are taken */
   state_key *states;
   size_t state_count;
+  struct measures *measures; /* NULL: none */
   output *outputs;
   size_t output_count;
   format *open; /* the one that gets the next part; only while the config loads */
-  struct cilium *open_cilium; /* whose it is; NULL: a state key's */
+  struct cilium *open_cilium; /* whose it is; NULL: a state key's, or a metric's */
   bool has_json;    /* an output takes lines */
   bool has_packets; /* one takes packets */
   size_t counters[COUNT_KINDS];

@@ -4,6 +4,8 @@
  */
 #include "host.h"
 
+#include "services.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +111,24 @@ static void gauge(void *envoy, size_t id, uint64_t value) {
   (void)envoy_dynamic_module_callback_http_filter_set_gauge(envoy, id, NULL, 0, value);
 }
 
+static void measure(void *envoy, int kind, size_t id,
+                    envoy_dynamic_module_type_module_buffer *labels, size_t labels_count,
+                    uint64_t number) {
+  switch (kind) {
+  case METRIC_COUNTER:
+    (void)envoy_dynamic_module_callback_http_filter_increment_counter(envoy, id, labels,
+                                                                      labels_count, number);
+    break;
+  case METRIC_GAUGE:
+    (void)envoy_dynamic_module_callback_http_filter_set_gauge(envoy, id, labels, labels_count,
+                                                              number);
+    break;
+  default:
+    (void)envoy_dynamic_module_callback_http_filter_record_histogram_value(envoy, id, labels,
+                                                                           labels_count, number);
+  }
+}
+
 const host_functions host_http = {
     .headers_size = envoy_dynamic_module_callback_http_get_headers_size,
     .headers = envoy_dynamic_module_callback_http_get_headers,
@@ -124,6 +144,7 @@ const host_functions host_http = {
     .metadata_set = metadata_set,
     .count = count,
     .gauge = gauge,
+    .measure = measure,
 };
 
 void host_log(envoy_dynamic_module_type_log_level level, const char *format, ...) {

@@ -33,9 +33,12 @@ typedef struct host_functions {
   bool (*state_exists)(void *envoy, slice key);
   bool (*state_set)(void *envoy, slice key, slice value);
   void (*metadata_set)(void *envoy, slice name_space, slice key, slice value);
-  /* Of these two the first argument is host.metrics. */
+  /* Of these the first argument is host.metrics. */
   void (*count)(void *metrics, size_t counter, uint64_t n);
   void (*gauge)(void *metrics, size_t gauge, uint64_t value);
+  /* A metric of the user's own, METRIC_*; an access logger's has no labels. */
+  void (*measure)(void *metrics, int kind, size_t id,
+                  envoy_dynamic_module_type_module_buffer *labels, size_t count, uint64_t number);
 } host_functions;
 
 typedef struct host {

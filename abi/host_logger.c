@@ -124,6 +124,23 @@ static void gauge(void *config, size_t id, uint64_t value) {
   (void)LOGGER(set_gauge)(config, id, value);
 }
 
+static void measure(void *config, int kind, size_t id,
+                    envoy_dynamic_module_type_module_buffer *labels, size_t labels_count,
+                    uint64_t number) {
+  (void)labels;
+  (void)labels_count;
+  switch (kind) {
+  case METRIC_COUNTER:
+    count(config, id, number);
+    break;
+  case METRIC_GAUGE:
+    gauge(config, id, number);
+    break;
+  default:
+    (void)LOGGER(record_histogram_value)(config, id, number);
+  }
+}
+
 /* Nanoseconds of a clock. */
 static int64_t nanoseconds(clockid_t clock) {
   struct timespec now;
@@ -156,4 +173,5 @@ const host_functions host_logger = {
     .metadata_text = metadata_text,
     .count = count,
     .gauge = gauge,
+    .measure = measure,
 };

@@ -9,6 +9,7 @@
 #include "due.h"
 #include "encode_cilium.h"
 #include "left.h"
+#include "measure.h"
 #include "sink.h"
 #include "state.h"
 #include "worker.h"
@@ -191,10 +192,22 @@ void record_response(pyfilter_stream *s) { write_early_response(s, due_at_respon
 
 void record_end_of_stream(pyfilter_stream *s) { write_early_response(s, due_at_end_of_stream); }
 
-/* Writes what a captured stream comes to: filter state, and the entry where it is due. */
+/* Whether every stream has something to be done at its end, whether an entry is due or not. */
+static bool has_end(const plan *p) { return p->state_count > 0 || p->measures != NULL; }
+
+static void take_measures(const entry *e, const plan *p, const host *h) {
+  measure_tally tally = measures_take(p, e, h);
+  count(p, h, COUNT_METRICS_SKIPPED, tally.skipped);
+  count(p, h, COUNT_METRICS_OVERFLOW, tally.over);
+}
+
+/* Writes what a captured stream comes to: filter state, metrics, and the entry where it is due. */
 static void write_end(entry *e, const plan *p, const host *h, bool due) {
   if (p->state_count > 0) {
     count(p, h, COUNT_STATE_CONFLICTS, state_write(e, p, h));
+  }
+  if (p->measures != NULL) {
+    take_measures(e, p, h);
   }
   if (due) {
     write_entry(e, p, h, KIND_RESPONSE);
@@ -223,7 +236,7 @@ static bool complete_answered(const record *r, const plan *p, const host *h) {
 static void complete(const record *r, const plan *p, const host *h) {
   ending how = due_ending(r, h);
   bool due = due_at_complete(r, p, how);
-  if (due || p->state_count > 0) {
+  if (due || has_end(p)) {
     entry e;
     unsigned maps = p->state_maps | (due ? p->maps[FROM_RESPONSE] : 0);
     entry_capture(&e, p, h, r, FROM_RESPONSE,
@@ -268,6 +281,10 @@ void plan_log(const plan *p, const host *h, envoy_dynamic_module_type_access_log
   record_of_log(&r, p, h);
   entry_capture(&e, p, h, &r, FROM_RESPONSE, p->captured[FROM_RESPONSE], p->maps[FROM_RESPONSE]);
   e.log = (told_log){h->envoy, type};
-  write_entry(&e, p, h, kind_of(type));
+  int kind = kind_of(type);
+  if (p->measures != NULL && kind == KIND_RESPONSE) {
+    take_measures(&e, p, h);
+  }
+  write_entry(&e, p, h, kind);
   plan_publish(p, h);
 }

@@ -9,6 +9,7 @@
 #include "encode_cilium.h"
 #include "format.h"
 #include "logger_fields.h"
+#include "measure.h"
 #include "sink.h"
 
 /* Plans that are in use; the last one that retires empties the sinks. */
@@ -134,7 +135,7 @@ bool pyfilter_plan_part(plan *p, int op, int map, const char *what, size_t lengt
   }
   format_add(p->open, op, map, (slice){what, length}, field, max_length);
   const format_part *part = &p->open->parts[p->open->count - 1];
-  if (p->open_cilium == NULL) {
+  if (p->open_cilium == NULL && !(p->flags & PLAN_OF_LOGGER)) {
     format_needs(p, part, FROM_RESPONSE, &p->state_fields, &p->state_maps);
     return true;
   }
@@ -199,6 +200,9 @@ void pyfilter_plan_done(plan *p) {
       format_keep(&p->outputs[i].cilium->values[which].from, p);
     }
   }
+  if (p->measures != NULL) {
+    measures_compile(p->measures, p);
+  }
   for (int map = 0; map < MAP_COUNT; map++) {
     headers_compiled(&p->tables[map]);
   }
@@ -237,6 +241,9 @@ static bool plan_end(plan *p) {
   }
   free(p->outputs);
   free_states(p);
+  if (p->measures != NULL) {
+    measures_free(p->measures);
+  }
   for (int map = 0; map < MAP_COUNT; map++) {
     headers_free(&p->tables[map]);
   }

@@ -189,7 +189,9 @@ enum {
   COUNT_CILIUM_TRIMMED = 12,
   COUNT_CILIUM_BAD_VALUES = 13,
   COUNT_ENTRIES_PROGRESS = 14,
-  COUNT_KINDS = 15,
+  COUNT_METRICS_SKIPPED = 15,
+  COUNT_METRICS_OVERFLOW = 16,
+  COUNT_KINDS = 17,
 };
 /* What the sinks of a plan say of themselves, as sums over them. */
 enum { GAUGE_CILIUM_CONNECTED = 0, GAUGE_CILIUM_QUEUE_DEPTH = 1, GAUGE_KINDS = 2 };
@@ -206,6 +208,20 @@ void pyfilter_plan_state(plan *p, const char *key, size_t length);
  * is no single value. Besides the entry's fields there is duration_ms. */
 bool pyfilter_plan_part(plan *p, int op, int map, const char *text, size_t length,
                         size_t max_length);
+/* What Envoy does with a metric's number. */
+enum { METRIC_COUNTER = 0, METRIC_GAUGE = 1, METRIC_HISTOGRAM = 2 };
+enum { METRIC_LABELS = 8 };
+/* Adds a metric that Python defined with Envoy under this id. At most so many values of each label,
+ * and so many combinations of them, are told apart. name: for the log. */
+void pyfilter_plan_metric(plan *p, int kind, size_t id, const char *name, size_t length,
+                          size_t most_values, size_t most_series);
+/* Adds a label to the metric added last, in the order in which Envoy knows them; false: it has
+ * METRIC_LABELS already. */
+bool pyfilter_plan_metric_label(plan *p, const char *name, size_t length);
+/* Starts a measure of the metric added last; the parts that follow make up its number, none: 1. */
+void pyfilter_plan_measure(plan *p);
+/* Starts the value of the measure's next label, of which each has to have one. */
+void pyfilter_plan_measure_label(plan *p);
 /* Hands over one reference to a sink that gets lines of JSON. */
 void pyfilter_plan_sink(plan *p, sink *s);
 /* The same for a sink that gets packets of cilium.LogEntry, none over max_packet bytes. Of the plans

@@ -34,6 +34,7 @@ static void worker_end(void *ended) {
   free(w->line.data);
   free(w->value.data);
   free(w->repaired.data);
+  free(w->label.data);
   free(w->packet.data);
   free(w->trimmed.data);
   free(w->pieces.data);

@@ -26,6 +26,7 @@ typedef struct worker {
   text line;     /* the entry that is being encoded */
   text value;    /* the filter state that is being made */
   text repaired; /* the same, as UTF-8 */
+  text label;    /* the value of a metric's label */
   text packet;   /* the packet that is being encoded */
   text trimmed;  /* the same, when it was too large */
   text pieces;   /* what can be trimmed */
