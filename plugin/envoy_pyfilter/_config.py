@@ -31,7 +31,7 @@ from .access import AccessConfig, AccessFilter, compile_plan
 from .errors import ConfigError
 from .filter import Config, Filter, hooks_wanted, misspelt_hooks
 from .llm_usage import LlmUsage
-from .metrics import declared
+from .metrics import RESERVED, declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,7 +158,7 @@ def python_path(value: dict[str, Any]) -> list[str]:
 def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loaded:
     cls = filter_class(filter_name)
     hooks_wanted(cls)  # refuses hooks that could not be called
-    declared(cls)  # refuses metrics that could not be defined
+    stats = {metric.name for metric in declared(cls)}  # refuses what could not be defined
     if cls.RouteConfig is not None:
         _check_struct(cls.RouteConfig, msgspec.Struct, f"{cls.__qualname__}.RouteConfig")
     _check_struct(cls.Config, Config, f"{cls.__qualname__}.Config")
@@ -169,7 +169,13 @@ def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loade
     check_instance(instance)
     plan = None
     if isinstance(config, AccessConfig):
-        plan = compile_plan(config, instance, filter_name=filter_name, validating=validating)
+        plan = compile_plan(
+            config,
+            instance,
+            filter_name=filter_name,
+            validating=validating,
+            stats=RESERVED | stats,
+        )
     statistics = None
     if config.statistics is not None:
         destination = f"{cls.__module__}:{cls.__qualname__}"

@@ -15,17 +15,19 @@ import msgspec
 from ._config import check_instance, named, python_path
 from ._decode import decode, parse_object
 from ._imports import search_folders
+from ._metrics_config import MetricConfig, metric_specs
 from ._problems import problem, shown
 from ._sink_config import FileSinkConfig, SinkConfig, sink_specs
 from .access import LogConfig, chosen_fields, header_rules
 from .errors import ConfigError
 from .fields import LOGGER_FIELDS, ONLY_FILTER
+from .metrics import RESERVED
 from .plan_spec import CILIUM_FORMATS, PlanSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .plan_spec import SinkSpec
+    from .plan_spec import MetricSpec, Part, SinkSpec
 
 NAME: Final = "access"
 """The one ``logger_name`` that there is."""
@@ -55,6 +57,7 @@ class LoggerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         default_factory=lambda: [FileSinkConfig(path="/dev/stdout")]
     )
     state: dict[str, str] = msgspec.field(default_factory=dict)
+    metrics: list[MetricConfig] = []
 
 
 def with_defaults(config: LoggerConfig) -> dict[str, Any]:
@@ -94,6 +97,8 @@ def _compile(config: LoggerConfig, value: dict[str, Any], *, validating: bool) -
     sinks = sink_specs(config.sinks, "access logger", instance, validating=validating)
     for index, sink in enumerate(sinks):
         _check_formats(sink, f"sinks[{index}]")
+    metrics = metric_specs(config.metrics, RESERVED, labels=False)
+    _check_metrics(config.metrics, metrics)
     return PlanSpec(
         of_logger=True,
         instance=instance,
@@ -110,6 +115,7 @@ def _compile(config: LoggerConfig, value: dict[str, Any], *, validating: bool) -
         state=(),
         state_metadata=False,
         sinks=sinks,
+        metrics=metrics,
     )
 
 
@@ -124,8 +130,20 @@ def _refuse_what_filters_do(log: LogConfig, given: dict[str, Any]) -> None:
 def _check_formats(sink: SinkSpec, path: str) -> None:
     """Refuse commands for what an access logger is never told."""
     for key in CILIUM_FORMATS if sink.cilium is not None else ():
-        for part in getattr(sink.cilium, key):
-            text = part.text.decode()
-            if part.op in _NOT_TOLD or (part.op == "field" and text in ONLY_FILTER):
-                command = f"%{_NOT_TOLD.get(part.op, 'FIELD')}({text})%"
-                raise problem(f"{path}.{key}", f"an access logger cannot tell {command}")
+        _check_parts(getattr(sink.cilium, key), f"{path}.{key}")
+
+
+def _check_metrics(configs: list[MetricConfig], specs: tuple[MetricSpec, ...]) -> None:
+    """Refuse values of that kind."""
+    for spec in specs:
+        places = [index for index, config in enumerate(configs) if config.name == spec.name]
+        for index, measure in zip(places, spec.measures, strict=True):
+            _check_parts(measure.value, f"metrics[{index}].value")
+
+
+def _check_parts(parts: tuple[Part, ...], path: str) -> None:
+    for part in parts:
+        text = part.text.decode()
+        if part.op in _NOT_TOLD or (part.op == "field" and text in ONLY_FILTER):
+            command = f"%{_NOT_TOLD.get(part.op, 'FIELD')}({text})%"
+            raise problem(path, f"an access logger cannot tell {command}")

@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 
 from . import attributes, fields, formats
+from ._metrics_config import MetricConfig, metric_specs
 from ._patterns import compiled
 from ._problems import joined, one_of, problem, suggestion
 from ._sink_config import FileSinkConfig, SinkConfig, sink_specs
 from .errors import ConfigError
 from .fields import ENTRY_FIELDS, FILTER_FIELDS
 from .filter import Config, Filter
+from .metrics import RESERVED
 from .plan_spec import HeaderRules, PlanSpec, StateSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 SECRET: Final = ("authorization", "cookie", "proxy-authorization", "set-cookie")
 """Headers that are redacted on both sides unless ``reveal`` names them."""
@@ -61,6 +66,7 @@ class AccessConfig(Config, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
     state: dict[str, str] = msgspec.field(default_factory=dict)
     state_metadata: bool = True
+    metrics: list[MetricConfig] = msgspec.field(default_factory=list)
 
 
 class AccessFilter(Filter):
@@ -75,10 +81,17 @@ class AccessFilter(Filter):
 
 
 def compile_plan(
-    config: AccessConfig, instance: str, *, filter_name: str = "access", validating: bool = False
+    config: AccessConfig,
+    instance: str,
+    *,
+    filter_name: str = "access",
+    validating: bool = False,
+    stats: Collection[str] = RESERVED,
 ) -> PlanSpec:
     """
     Return what C has to do for each stream under *config*; *filter_name* is for messages.
+
+    *stats*: names that the filter counts under itself, so that no metric may have them.
 
     Imports the classes of Python sinks, but makes none: that is for ``SinkSpec.target``, which is
     None when *validating*. Looks at sinks' folders and changes nothing. Raises ``ConfigError``.
@@ -100,6 +113,7 @@ def compile_plan(
         state=tuple(_state(key, text) for key, text in sorted(config.state.items())),
         state_metadata=config.state_metadata,
         sinks=sink_specs(config.sinks, filter_name, instance, validating=validating),
+        metrics=metric_specs(config.metrics, stats),
     )
 
 

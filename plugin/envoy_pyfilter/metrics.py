@@ -22,13 +22,23 @@ RESERVED: Final = frozenset(
         "entries_request",
         "entries_denied",
         "entries_response",
+        "entries_progress",
         "dropped_ring_full",
         "dropped_too_large",
+        "dropped_queue_full",
         "dropped_sink",
         "sink_errors",
         "state_conflicts",
         "dropped_notes",
         "hook_errors",
+        "cilium_sent",
+        "cilium_reconnects",
+        "cilium_trimmed",
+        "cilium_bad_values",
+        "cilium_connected",
+        "cilium_queue_depth",
+        "metrics_skipped",
+        "metrics_overflow",
     }
 )
 """Stats that the package itself keeps under the instance's name."""

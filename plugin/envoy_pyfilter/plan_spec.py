@@ -51,6 +51,26 @@ class StateSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSpec:
+    """A number of each stream, 1 if *value* is empty, and what each label of its metric is."""
+
+    value: tuple[Part, ...]
+    labels: tuple[tuple[Part, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """A metric, what goes into it, and how many values and combinations its labels may have."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    max_label_values: int
+    max_series: int
+    measures: tuple[MeasureSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CiliumSpec:
     """
     What a Cilium sink sends, and how much may wait.
@@ -118,4 +138,5 @@ class PlanSpec:
     state: tuple[StateSpec, ...]
     state_metadata: bool
     sinks: tuple[SinkSpec, ...]
+    metrics: tuple[MetricSpec, ...] = ()
     of_logger: bool = False

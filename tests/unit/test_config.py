@@ -176,7 +176,7 @@ CONFIGS: list[tuple[dict[str, Any] | bytes, str]] = [
         {"filters": {}},
         (
             "filters: unknown key; known: instance, on_error, python_path, statistics, log, sinks, "
-            "state, state_metadata"
+            "state, state_metadata, metrics"
         ),
     ),
     ({"log": {"request": "yes"}}, 'log.request: wrong type, got "yes"; expected true or false'),

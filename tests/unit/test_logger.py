@@ -116,7 +116,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"on_error": "deny"},
-        "on_error: unknown key; known: instance, python_path, log, sinks, state",
+        "on_error: unknown key; known: instance, python_path, log, sinks, state, metrics",
     ),
     ({"log": 1}, "log: wrong type, got 1; expected a mapping"),
     (

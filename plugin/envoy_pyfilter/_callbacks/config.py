@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from envoy_pyfilter.plan_spec import (
         CiliumSpec,
         HeaderRules,
+        MetricSpec,
         Part,
         PlanSpec,
         SinkSpec,
@@ -47,6 +48,7 @@ _DEFINE = {
 _DEFINE_OF_LOGGER = {
     "counter": lib.envoy_dynamic_module_callback_access_logger_config_define_counter,
     "gauge": lib.envoy_dynamic_module_callback_access_logger_config_define_gauge,
+    "histogram": lib.envoy_dynamic_module_callback_access_logger_config_define_histogram,
 }
 _COUNTERS = (
     ("entries_request", lib.COUNT_ENTRIES_REQUEST),
@@ -64,7 +66,10 @@ _COUNTERS = (
     ("cilium_reconnects", lib.COUNT_CILIUM_RECONNECTS),
     ("cilium_trimmed", lib.COUNT_CILIUM_TRIMMED),
     ("cilium_bad_values", lib.COUNT_CILIUM_BAD_VALUES),
+    ("metrics_skipped", lib.COUNT_METRICS_SKIPPED),
+    ("metrics_overflow", lib.COUNT_METRICS_OVERFLOW),
 )
+_OF_METRICS = {"metrics_skipped", "metrics_overflow"}  # where there are metrics
 _NOT_OF_FILTER = {"entries_progress"}
 _NOT_OF_LOGGER = {"entries_request", "entries_denied", "state_conflicts", "dropped_notes"}
 # Of plans that have a sink of that type: without one, 0 would look like a socket that is not there.
@@ -81,6 +86,11 @@ _OPS = {
     "note": lib.PART_NOTE,
     "filter_state": lib.PART_FILTER_STATE,
     "metadata": lib.PART_METADATA,
+}
+_METRICS = {
+    "counter": lib.METRIC_COUNTER,
+    "gauge": lib.METRIC_GAUGE,
+    "histogram": lib.METRIC_HISTOGRAM,
 }
 _CILIUM_VALUES = (
     ("policy_name", lib.CILIUM_POLICY_NAME),
@@ -151,19 +161,21 @@ def _load_statistics(out: CData, prefix: str, spec: StatisticsSpec) -> None:
 
 
 def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:
-    def define(kind: str, name: str) -> int:
+    def define(kind: str, name: str, labels: tuple[str, ...] = ()) -> int:
         whole = f"{prefix}.{name}"
         if spec.of_logger:
             return _define_of_logger(out.envoy, kind, whole)
-        return _define(out.envoy, kind, whole, ())
+        return _define(out.envoy, kind, whole, labels)
 
     absent = _NOT_OF_LOGGER if spec.of_logger else _NOT_OF_FILTER
+    absent = absent if spec.metrics else absent | _OF_METRICS
     counters = [(which, define("counter", name)) for name, which in _COUNTERS if name not in absent]
     gauges = [
         (which, define("gauge", name))
         for name, which in _CILIUM_GAUGES
         if any(sink.cilium is not None for sink in spec.sinks)
     ]
+    metrics = [define(metric.type, metric.name, metric.labels) for metric in spec.metrics]
     sinks = [None if sink.target is None else sink.target() for sink in spec.sinks]
     instance = spec.instance.encode()
     plan: CData = lib.pyfilter_plan_new(instance, len(instance), _flags(spec))
@@ -172,7 +184,7 @@ def _load_plan(out: CData, prefix: str, spec: PlanSpec) -> None:
         lib.pyfilter_plan_counter(plan, which, number)
     for which, number in gauges:
         lib.pyfilter_plan_gauge(plan, which, number)
-    _fill_plan(plan, spec, sinks)
+    _fill_plan(plan, spec, metrics, sinks)
 
 
 def _define(envoy: CData, kind: str, name: str, labels: tuple[str, ...]) -> int:
@@ -210,7 +222,7 @@ def _flags(spec: PlanSpec) -> int:
     return sum(int(flag) for flag, wanted in flags if wanted)
 
 
-def _fill_plan(plan: CData, spec: PlanSpec, sinks: list[Sink | None]) -> None:
+def _fill_plan(plan: CData, spec: PlanSpec, metrics: list[int], sinks: list[Sink | None]) -> None:
     """Fill C's plan; when something fails, C lets go of what is there. Sinks last: they run."""
     for name in spec.fields:
         if not lib.pyfilter_plan_field(plan, name.encode()):
@@ -219,6 +231,8 @@ def _fill_plan(plan: CData, spec: PlanSpec, sinks: list[Sink | None]) -> None:
     _add_rules(plan, lib.PLAN_RESPONSE, spec.response_headers)
     for state in spec.state:
         _add_state(plan, state)
+    for metric, number in zip(spec.metrics, metrics, strict=True):
+        _add_metric(plan, metric, number)
     for sink, made in zip(spec.sinks, sinks, strict=True):
         _add_sink(plan, sink, made)
     lib.pyfilter_plan_done(plan)
@@ -237,6 +251,22 @@ def _add_rules(plan: CData, side: int, rules: HeaderRules) -> None:
 def _add_state(plan: CData, state: StateSpec) -> None:
     lib.pyfilter_plan_state(plan, state.key, len(state.key))
     _add_parts(plan, state.parts, f"state.{state.key.decode()}")
+
+
+def _add_metric(plan: CData, spec: MetricSpec, number: int) -> None:
+    """Add a metric that Envoy knows by *number*, and what goes into it."""
+    name = spec.name.encode()
+    limits = (spec.max_label_values, spec.max_series)
+    lib.pyfilter_plan_metric(plan, _METRICS[spec.type], number, name, len(name), *limits)
+    for label in spec.labels:
+        if not lib.pyfilter_plan_metric_label(plan, label.encode(), len(label)):
+            raise ConfigError(f"metrics: {spec.name}: too many labels")
+    for measure in spec.measures:
+        lib.pyfilter_plan_measure(plan)
+        _add_parts(plan, measure.value, f"metrics: {spec.name}")
+        for value in measure.labels:
+            lib.pyfilter_plan_measure_label(plan)
+            _add_parts(plan, value, f"metrics: {spec.name}")
 
 
 def _add_parts(plan: CData, parts: tuple[Part, ...], path: str) -> None:
