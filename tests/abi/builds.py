@@ -193,3 +193,18 @@ def build_sinks(sanitize: str) -> Path:
         *("-pthread", "-o", where / "sinks"),
     )
     return where / "sinks"
+
+
+@one_at_a_time
+def build_parts() -> Path:
+    """Build ``parts/parts.c``: functions of the record lane that need neither a host nor Python."""
+    made = BUILD / "parts.so"
+    names = ("text", "escape", "rules", "headers", "flags", "decimal", "label", "seen")
+    _run(
+        compiler(),
+        *("-std=gnu11", "-D_GNU_SOURCE", "-O2", *WARNINGS, "-shared", "-fPIC", "-pthread"),
+        *("-I", ROOT / "abi", PARTS / "parts.c"),
+        *(ROOT / "abi" / f"{name}.c" for name in names),
+        *("-o", made),
+    )
+    return made

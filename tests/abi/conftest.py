@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from e2e.agent import Agent, socket_folder
 
-from .builds import RELEASES, Build, build_module, build_sinks, build_stub
+from .builds import RELEASES, Build, build_module, build_parts, build_sinks, build_stub
 from .cilium_wire import Wire
 from .configs import Config
 from .host import Host
@@ -170,6 +171,19 @@ def sinks(program: Path, tmp_path: Path) -> Iterator[Sinks]:
     started = Sinks(program, tmp_path / "log")
     yield started
     started.end()
+
+
+@pytest.fixture(scope="session")
+def parts() -> ctypes.CDLL:
+    """Build functions of the record lane as a library."""
+    library = ctypes.CDLL(str(build_parts()))
+    for name in ("part_text", "part_flags", "part_look", "part_label"):
+        getattr(library, name).restype = ctypes.c_size_t
+    library.part_decimal.restype = ctypes.c_bool
+    library.part_rules_new.restype = ctypes.c_void_p
+    library.part_seen_new.restype = library.part_seen_get.restype = ctypes.c_void_p
+    library.part_flags.argtypes = (ctypes.c_uint64, ctypes.c_char_p, ctypes.c_size_t)
+    return library
 
 
 @pytest.fixture

@@ -5,19 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import json
-import subprocess
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .builds import BUILD, WARNINGS, compiler
-from .header import ROOT
-
-PARTS = Path(__file__).with_name("parts") / "parts.c"
-SOURCES = ("text.c", "escape.c", "rules.c", "headers.c", "flags.c")
 STRING, JSON_VALUE, REPAIRED = range(3)
 INCLUDE, EXCLUDE, REDACT = range(3)
 HIDDEN = 8  # USE_HIDDEN
@@ -36,23 +29,6 @@ NAMES = (
     *("q" * 300, "q" * 300 + "z"),
 )
 GLOBS = ("*", "x-*", "*-cookie", "[ax]*", "?", "x-?", "[!x]*", "q*z", "a*c", "*e")
-
-
-@pytest.fixture(scope="session")
-def parts() -> ctypes.CDLL:
-    """Build the parts, and a library of them."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    made = BUILD / "parts.so"
-    command: list[str | Path] = [compiler(), "-std=gnu11", "-D_GNU_SOURCE", "-O2", *WARNINGS]
-    command += ["-shared", "-fPIC", "-I", ROOT / "abi", PARTS]
-    command += [*(ROOT / "abi" / name for name in SOURCES), "-o", made]
-    subprocess.run(command, check=True)
-    library = ctypes.CDLL(str(made))
-    library.part_text.restype = library.part_flags.restype = ctypes.c_size_t
-    library.part_look.restype = ctypes.c_size_t
-    library.part_rules_new.restype = ctypes.c_void_p
-    library.part_flags.argtypes = (ctypes.c_uint64, ctypes.c_char_p, ctypes.c_size_t)
-    return library
 
 
 def written(parts: ctypes.CDLL, what: int, data: bytes) -> tuple[bytes, bool]:

@@ -4,9 +4,12 @@
  */
 #include <stdlib.h>
 
+#include "decimal.h"
 #include "escape.h"
 #include "flags.h"
 #include "headers.h"
+#include "label.h"
+#include "seen.h"
 
 enum { STRING = 0, JSON_VALUE = 1, REPAIRED = 2 };
 
@@ -71,3 +74,43 @@ size_t part_look(const rules *r, const char **names, size_t count, const char *k
 }
 
 size_t part_flags(uint64_t flags, char *out, size_t size) { return flags_text(flags, out, size); }
+
+bool part_decimal(const char *data, size_t length, uint64_t *number) {
+  return decimal_whole((slice){data, length}, number);
+}
+
+/* Writes data as the value of a label, with these as the metric's labels; returns the length. */
+size_t part_label(const char *data, size_t length, const char **names, size_t count, char *out) {
+  slice known[8];
+  text t = {NULL, 0, 0};
+  for (size_t i = 0; i < count; i++) {
+    known[i] = (slice){names[i], strlen(names[i])};
+  }
+  label_put(&t, (slice){data, length}, known, count);
+  memcpy(out, t.data, t.length);
+  free(t.data);
+  return t.length;
+}
+
+void *part_seen_new(size_t most) {
+  seen *made = malloc(sizeof *made);
+  if (made == NULL) {
+    abort();
+  }
+  seen_init(made, most);
+  return made;
+}
+
+/* Where the text is from now on; NULL: the set is full. */
+const void *part_seen_get(seen *s, const char *data, size_t length) {
+  const seen_text *found = seen_get(s, (slice){data, length});
+  if (found != NULL && !slice_is(found->text, (slice){data, length})) {
+    abort();
+  }
+  return found;
+}
+
+void part_seen_free(seen *s) {
+  seen_free(s);
+  free(s);
+}

@@ -89,7 +89,7 @@ DEFINE(histogram, 'h')
 
 /* The value of these labels, made when they are new. */
 static value *value_of(metric *m, TYPE(module_buffer) * labels) {
-  char text[512] = "";
+  char text[4096] = "";
   size_t length = 0;
   for (size_t i = 0; i < m->label_count; i++) {
     length += (size_t)snprintf(text + length, sizeof text - length, "%s%s=%.*s", i > 0 ? "," : "",
@@ -163,8 +163,10 @@ CHANGE(record_histogram_value, 'h', ADD)
 
 DEFINE_OF_LOGGER(counter, 'c')
 DEFINE_OF_LOGGER(gauge, 'g')
+DEFINE_OF_LOGGER(histogram, 'h')
 CHANGE_OF_LOGGER(increment_counter, 'c', ADD)
 CHANGE_OF_LOGGER(set_gauge, 'g', SET)
+CHANGE_OF_LOGGER(record_histogram_value, 'h', ADD)
 
 /* Since 1.39 (newer.c): without a stream. */
 TYPE(metrics_result)
