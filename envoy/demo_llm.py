@@ -5,7 +5,7 @@ make demo-llm: `envoy-pyfilter tail` shows which model answered and how many tok
 Envoy runs with the filter llm_usage before the demo upstream, which streams as an LLM API does;
 the filter's packets go to a socket like that of Cilium's agent, where tail listens. Each form of
 the APIs is asked once, streamed and not; then Envoy stays for your own requests, until Ctrl-C.
-With --once it ends when tail has shown those.
+With --once it ends when tail has shown those. The tokens by model and direction are a metric, too.
 """
 
 import argparse
@@ -24,14 +24,27 @@ from envoy_pyfilter._demo_llm import requests
 
 COMMAND = [sys.executable, "-m", "envoy_pyfilter"]
 REQUESTS = list(requests())
+METRIC = "llm_tokens_total"
+METRICS = [
+    {
+        "name": METRIC,
+        "type": "counter",
+        "value": f"%NOTE({direction}_tokens)%",
+        "labels": {"model": "%NOTE(model)%", "direction": direction},
+    }
+    for direction in ("input", "output")
+]
 
 
-def address_of(envoy):
-    """Wait until `envoy-pyfilter run` prints its address; what else it says goes to stderr."""
+def addresses_of(envoy):
+    """Wait until `envoy-pyfilter run` prints them; what else it says goes to stderr."""
+    admin = ""
     for line in envoy.stderr:
         found = re.search(r"curl -i (http://[\d.:]+)", line)
         if found:
-            return found[1]
+            return found[1], admin
+        known = re.search(r"admin: (http://[\d.:]+)", line)
+        admin = known[1] if known else admin
         sys.stderr.write(line)
     sys.exit("envoy-pyfilter run has ended")
 
@@ -63,6 +76,7 @@ def main():
         tail = [*COMMAND, "tail", "--socket", str(socket), "--kind", "response", *count]
         run = [*COMMAND, "run", "--filter", "llm_usage"]
         run += ["--set", f"sinks=[{{type: cilium, socket: {socket}}}]"]
+        run += ["--set", f"metrics={json.dumps(METRICS)}"]
         run += ["--envoy", given.envoy] if given.envoy else []
         shown = subprocess.Popen(tail)  # noqa: S603 (our own command)
         envoy = subprocess.Popen(  # noqa: S603
@@ -71,13 +85,14 @@ def main():
         try:
             while not socket.exists() and shown.poll() is None:
                 time.sleep(0.01)
-            url = address_of(envoy)
+            url, admin = addresses_of(envoy)
             threading.Thread(target=pass_on, args=[envoy.stderr], daemon=True).start()
             for path, body in REQUESTS:
                 ask(url, path, body)
             if not given.once:
                 path, body = REQUESTS[0]
                 print(f"Try: curl -N {url}{path} -d '{json.dumps(body)}'", file=sys.stderr)
+                print(f"     curl -s {admin}/stats/prometheus | grep {METRIC}", file=sys.stderr)
             return shown.wait()
         except KeyboardInterrupt:
             return 0
