@@ -38,6 +38,7 @@ help:
 	@echo 'make budget      fail when a request costs more instructions than bench/budget.toml allows'
 	@echo 'make lint        ruff, mypy --strict, warnings of the C compiler'
 	@echo 'make build       a wheel, in dist/'
+	@echo 'make wheels      that wheel under the name of the oldest systems that it runs on, in dist/repaired/'
 	@echo 'make install     only set up $(VENV)'
 	@echo 'make clean       remove what make made, except the downloaded Envoys (make distclean: those too)'
 
@@ -67,7 +68,7 @@ $(VENV)/.made-package: $(VENV)/.made-tools $(SOURCES)
 	@touch $@
 
 # The extras of the package that is installed already: pip downloads just what they add.
-$(VENV)/.made-test $(VENV)/.made-lint $(VENV)/.made-bench $(VENV)/.made-tail: $(VENV)/.made-%: $(VENV)/.made-by pyproject.toml | $(VENV)/.made-package
+$(VENV)/.made-test $(VENV)/.made-lint $(VENV)/.made-bench $(VENV)/.made-tail $(VENV)/.made-wheels: $(VENV)/.made-%: $(VENV)/.made-by pyproject.toml | $(VENV)/.made-package
 	$(call step,downloading the tools of make $*,$(BIN)/python -m pip install -q 'envoy-pyfilter[$*]')
 	@touch $@
 
@@ -88,6 +89,14 @@ demo-llm: $(VENV)/.made-package $(VENV)/.made-tail $(firstword $(ENVOYS))
 build: $(VENV)/.made-tools
 	$(call step,building the wheel,$(BIN)/python -m pip wheel -q --no-build-isolation --no-deps -w dist .)
 	@ls dist/*.whl
+
+# Says what the shared object asks of a system; libpython is never put into the wheel.
+.PHONY: wheels
+wheels: build $(VENV)/.made-package $(VENV)/.made-wheels
+	$(BIN)/auditwheel show dist/*.whl
+	@rm -rf dist/repaired
+	PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --exclude 'libpython3*' -w dist/repaired dist/*.whl
+	@ls dist/repaired/*.whl
 
 .PHONY: test test-unit test-abi test-cli test-e2e test-long test-docker
 test: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
