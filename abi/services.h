@@ -115,7 +115,6 @@ int pyfilter_body_append(pyfilter_seat *seat, uint64_t serial, int kind, const c
 /* What is changed: a header map, by Envoy's number, or a body; and what came of it. */
 enum { PART_REQUEST_BODY = 4, PART_RESPONSE_BODY = 5 };
 enum {
-  EFFECT_NONE = 0,
   EFFECT_APPLIED = 1,
   EFFECT_REJECTED = 2,  /* before Envoy was asked */
   EFFECT_TOO_LARGE = 3, /* the stream is reset for it */

@@ -46,6 +46,7 @@ static void finish(statistics *t, int side, int status) {
   calls *c = &t->of[o->hook];
   uint64_t took_us = (o->spent_ns + (o->state == COLLECTING ? 0 : since(o->start_ns))) / 1000;
   o->state = CLOSED;
+  t->sent += o->sent;
   c->count++;
   c->total_us += took_us;
   c->max_us = took_us > c->max_us ? took_us : c->max_us;
@@ -115,12 +116,12 @@ static void begin(pyfilter_stream *s, statistics *t, int hook, bool late) {
   if (!t->started) {
     count_started(s, t);
   }
-  t->sent += handed(s->envoy, hook, late);
   if (o->state != COLLECTING || o->hook != hook) {
     finish(t, side_of(hook), CODE_OK); /* the next call of a side ends the wait of the last one */
     t->counts[STATISTICS_STREAM_MSGS_SENT]++;
     *o = (open_call){.hook = (uint8_t)hook};
   }
+  o->sent += handed(s->envoy, hook, late);
   o->start_ns = nanoseconds();
   o->state = RUNNING;
 }
@@ -186,6 +187,13 @@ void statistics_reset(pyfilter_stream *s) {
   finish_both(t, CODE_OK);
 }
 
+static calls *calls_of(statistics *t, int part) {
+  static const uint8_t HOOK_OF[] = {HOOK_REQUEST_HEADERS,  HOOK_REQUEST_TRAILERS,
+                                    HOOK_RESPONSE_HEADERS, HOOK_RESPONSE_TRAILERS,
+                                    HOOK_REQUEST_BODY,     HOOK_RESPONSE_BODY};
+  return &t->of[HOOK_OF[part]];
+}
+
 static int counter_of(int code) {
   return code == CODE_FAILED_PRECONDITION ? STATISTICS_SPURIOUS_MSGS_RECEIVED
          : code == CODE_INVALID_ARGUMENT  ? -1 /* it is a message that was received */
@@ -201,6 +209,9 @@ void statistics_hook_failed(pyfilter_stream *s, int code) {
   if (!t->started) {
     t->status_before_first_call = (uint8_t)code;
   }
+  if (code == CODE_INVALID_ARGUMENT && t->refused != 0) {
+    calls_of(t, t->refused - 1)->effect = EFFECT_REJECTED;
+  }
   finish_both(t, code);
   if (t->completing) {
     return;
@@ -215,16 +226,14 @@ void statistics_hook_failed(pyfilter_stream *s, int code) {
 
 /* --- changes --- */
 
+/* What a hook was refused is an effect only if the hook fails of it. */
 void statistics_change(pyfilter_stream *s, int part, int effect, size_t bytes) {
-  static const uint8_t CALL_OF[] = {HOOK_REQUEST_HEADERS,   HOOK_REQUEST_TRAILERS,
-                                    HOOK_RESPONSE_HEADERS,  HOOK_RESPONSE_TRAILERS,
-                                    HOOK_REQUEST_BODY,      HOOK_RESPONSE_BODY};
   statistics *t = of(s);
-  if (effect != EFFECT_NONE) {
-    t->of[CALL_OF[part]].effect = (uint8_t)effect;
-  }
-  if (effect == EFFECT_REJECTED && part < PART_REQUEST_BODY) {
-    t->counts[STATISTICS_REJECTED_HEADER_MUTATIONS]++;
+  if (effect == EFFECT_REJECTED) {
+    t->refused = (uint8_t)(part + 1);
+    t->counts[STATISTICS_REJECTED_HEADER_MUTATIONS] += part < PART_REQUEST_BODY;
+  } else {
+    calls_of(t, part)->effect = (uint8_t)effect;
   }
   if (effect == EFFECT_TOO_LARGE) { /* the stream is reset for it */
     finish(t, part == PART_RESPONSE_BODY, CODE_RESOURCE_EXHAUSTED);

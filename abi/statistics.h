@@ -33,6 +33,7 @@ typedef struct calls {
 typedef struct open_call {
   uint64_t start_ns;
   uint64_t spent_ns; /* in hooks that only asked for more of the body */
+  uint64_t sent;     /* bytes; counted when it ends, as ext_proc does */
   uint8_t hook;
   enum { CLOSED, RUNNING, WAITING, COLLECTING } state;
 } open_call;
@@ -44,6 +45,7 @@ typedef struct statistics {
   uint64_t sent, received; /* bytes handed to the hooks, and taken from them */
   uint32_t counts[STATISTICS_COUNTERS];
   uint8_t status_before_first_call;
+  uint8_t refused; /* PART_* of the last refused change, and 1 */
   bool started; /* a call has begun */
   bool finished; /* a call has ended */
   bool failed_open;

@@ -8,6 +8,8 @@ calls of one function of the seam raise MemoryError. The end of the config takes
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .configs import Config, request
@@ -32,7 +34,13 @@ PLANT = """
 
 
 def planted(
-    scripted: MakeConfig, host: Host, name: str, *, count: int = 1, policy: str = "deny"
+    scripted: MakeConfig,
+    host: Host,
+    name: str,
+    *,
+    count: int = 1,
+    policy: str = "deny",
+    **more: Any,
 ) -> Config:
     """Load a filter that wants all hooks, and let the next *count* calls of *name* fail."""
     hooks = dict.fromkeys(
@@ -51,7 +59,7 @@ def planted(
     config = scripted(
         host,
         access=True,
-        config={"on_error": policy},
+        config={"on_error": policy, **more},
         on_request_headers=PLANT.format(count=count),
         on_config_destroy="setattr(*kept.pop('restore'))",
         **hooks,

@@ -43,6 +43,7 @@ def module(**config: Any) -> Dict:
     return {"name": "envoy.filters.http.dynamic_modules", "typed_config": typed}
 
 
+KEPT = {"key": "stat-key", "metadata_namespace": "stat.space", "fields": ["failed_open"]}
 WASM = {
     "name": "w",
     "typed_config": {"@type": f"{TYPE}filters.http.wasm.v3.Wasm", "config": {"name": "plugin"}},
@@ -57,6 +58,41 @@ TYPED_STRUCT = {
     },
 }
 FOUND = {
+    "our statistics by their key": (
+        module(instance="i", statistics=KEPT),
+        "stat-key:PLAIN",
+        fs("stat-key", "PLAIN"),
+    ),
+    "our statistics by the instance": (
+        module(instance="i", statistics=KEPT),
+        "i:PLAIN",
+        fs("stat-key", "PLAIN"),
+    ),
+    "our statistics as an object": (
+        module(instance="i", statistics=KEPT),
+        "i:TYPED",
+        "%DYNAMIC_METADATA(stat.space)%",
+    ),
+    "a field of our statistics": (
+        module(instance="i", statistics=KEPT),
+        "stat-key:bytes_sent",
+        "%DYNAMIC_METADATA(stat.space:bytes_sent)%",
+    ),
+    "a field with a key of its own": (
+        module(instance="i", statistics=KEPT),
+        "i:failed_open",
+        fs("stat-key.failed_open", "PLAIN"),
+    ),
+    "our metadata beside statistics": (
+        module(instance="i", statistics=KEPT),
+        "i:tokens",
+        "%DYNAMIC_METADATA(i:tokens)%",
+    ),
+    "one name for both": (
+        module(instance="i", statistics={**KEPT, "key": "i"}),
+        "i:bytes_sent",
+        "%DYNAMIC_METADATA(stat.space:bytes_sent)%",
+    ),
     "ext_proc's own alias": (ext_proc("n", "auth"), "auth:PLAIN", fs("n", "PLAIN")),
     "ext_proc's name": (ext_proc("n", "auth"), "n:PLAIN", fs("n", "PLAIN")),
     "a TypedStruct": (TYPED_STRUCT, "inside:PLAIN", fs("wrapped", "PLAIN")),
@@ -239,6 +275,17 @@ def test_ours_is_late() -> None:
     assert [
         "'llm': it is written when the stream is complete; only access logs can read it"
     ] == notices
+
+
+def test_statistics_are_late() -> None:
+    """So are statistics, whatever is read of them."""
+    filters = [
+        module(instance="i", statistics=KEPT),
+        *(mutating("response", f"i:{what}") for what in ("PLAIN", "bytes_sent", "failed_open")),
+    ]
+    late = "'i': it is written when the stream is complete; only access logs can read it"
+
+    assert [late] * 3 == resolved(listener(manager(filters)))[1]
 
 
 def test_fields_that_ext_authz_does_not_write() -> None:

@@ -19,6 +19,14 @@ ALIASES = [
     Alias(name="other", namespace="my.space", kind="lua", state={"seen": "my.seen"}),
     Alias(name="plugin", kind="wasm"),
     Alias(name="ours", filter="edge", kind="dynamic_module", state={"tokens": "edge.tokens"}),
+    Alias(
+        name="timed",
+        filter="S",
+        kind="dynamic_module",
+        namespace="own",
+        statistics="space",
+        state={"failed_open": "S.failed_open"},
+    ),
     Alias(name="two", filter="A"),
     Alias(name="two", filter="B)"),
     Alias(name="colon", filter="a:b"),
@@ -60,6 +68,11 @@ SILENT = {
     "ours, metadata": ("ours:model", "%DYNAMIC_METADATA(edge:model)%"),
     "ours, text": ("ours:PLAIN", "%FILTER_STATE(edge:PLAIN)%"),
     "ours, all": ("ours:TYPED", "%DYNAMIC_METADATA(edge)%"),
+    "statistics, text": ("timed:PLAIN", "%FILTER_STATE(S:PLAIN)%"),
+    "statistics, all": ("timed:TYPED", "%DYNAMIC_METADATA(space)%"),
+    "statistics, a field": ("timed:bytes_sent", "%DYNAMIC_METADATA(space:bytes_sent)%"),
+    "statistics, a key": ("timed:failed_open", "%FILTER_STATE(S.failed_open:PLAIN)%"),
+    "statistics, other": ("timed:tokens", "%DYNAMIC_METADATA(own:tokens)%"),
     "several": ("two:PLAIN:9", ANY_OF_TWO),
 }
 

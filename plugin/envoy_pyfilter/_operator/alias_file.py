@@ -32,6 +32,7 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind | None = None
     namespace: str = ""
     state: dict[str, str] = {}
+    statistics: str | None = None
 
     def filters(self) -> list[str]:
         """Give the filters as a list."""
@@ -88,6 +89,7 @@ def _aliases(file: _File) -> Iterator[Alias]:
                     kind=kind,
                     namespace=entry.namespace,
                     state=entry.state,
+                    statistics=entry.statistics,
                 )
             except ConfigError as error:
                 raise ConfigError(f"{place}: {error}") from None

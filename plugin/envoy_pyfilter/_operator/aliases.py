@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from envoy_pyfilter._problems import nearest
+from envoy_pyfilter._statistics import FIELDS
 from envoy_pyfilter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,24 +29,7 @@ _NAMESPACES: Final = {
     "lua": "envoy.filters.http.lua",
 }
 
-_CALLS: Final = ("latency_us", "call_status")
-_BODIES: Final = ("call_count", "total_latency_us", "max_latency_us", "last_call_status")
-EXT_PROC_FIELDS: Final = (
-    *(f"{way}_header_{one}" for way in ("request", "response") for one in _CALLS),
-    *(f"{way}_body_{one}" for way in ("request", "response") for one in _BODIES),
-    *(f"{way}_trailer_{one}" for way in ("request", "response") for one in _CALLS),
-    "bytes_sent",
-    "bytes_received",
-    "failed_open",
-    "received_immediate_response",
-    "grpc_status_before_first_call",
-    *(
-        f"{way}_{part}_processing_effect"
-        for way in ("request", "response")
-        for part in ("header", "body", "trailer")
-    ),
-    "destination",
-)
+EXT_PROC_FIELDS: Final = FIELDS
 EXT_AUTHZ_FIELDS: Final = ("latency_us", "bytesSent", "bytesReceived")
 
 
@@ -57,6 +41,8 @@ class Alias:
     *filter*: the filter-state key of the filter as a whole, which for ext_proc and ext_authz is
     its name in ``http_filters``. *namespace*: of its dynamic metadata; by default what its kind
     usually has. *state*: attributes that are filter state of their own, as text, with their keys.
+    *statistics*: of a filter that keeps what ext_proc tells (docs/statistics.md), the namespace in
+    which that is metadata, "" for none.
 
     ``ConfigError`` for a name with a colon, or none, which no format could use.
     """
@@ -66,6 +52,7 @@ class Alias:
     kind: Kind = "ext_proc"
     namespace: str = ""
     state: Mapping[str, str] = field(default_factory=dict)
+    statistics: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -81,6 +68,10 @@ class Alias:
     def metadata(self) -> str:
         """Namespace of its dynamic metadata."""
         return self.namespace or _NAMESPACES.get(self.kind) or self.filter
+
+    def is_statistic(self, attribute: str) -> bool:
+        """Tell what a filter's statistics are made of: ext_proc's fields, and all of them ("")."""
+        return self.statistics is not None and (not attribute or attribute in EXT_PROC_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +137,11 @@ def _wasm(_alias: Alias, form: str, attribute: str) -> Target | str:
 
 def _free(alias: Alias, form: str, attribute: str) -> Target | str:
     """Lua and dynamic modules: the whole as text is filter state, all else is metadata."""
-    return (
-        _state(alias.filter, "PLAIN") if form == "PLAIN" else _metadata(alias.metadata, attribute)
-    )
+    if form == "PLAIN":
+        return _state(alias.filter, "PLAIN")
+    if alias.statistics and alias.is_statistic(attribute):
+        return _metadata(alias.statistics, attribute)
+    return _metadata(alias.metadata, attribute)
 
 
 _BY_KIND: Final[Mapping[Kind, Callable[[Alias, str, str], Target | str]]] = {

@@ -11,7 +11,7 @@ Of these three the first that knows a name counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from envoy_pyfilter._bootstrap import MODULE
 from envoy_pyfilter._document import mapping
@@ -65,7 +65,7 @@ def known(manager: Manager, given: Iterable[Alias]) -> list[Known]:
     whole = [one for one in listed if one.filter is not None or not _stands_in_chain(one.alias)]
     for level in (_said, _named):
         names = {one.alias.name for one in whole}
-        more = [one for each in manager.filters if (one := level(each)) is not None]
+        more = [one for each in manager.filters for one in level(each)]
         whole += [one for one in more if one.alias.name not in names]
     return whole
 
@@ -78,7 +78,7 @@ def instance(one: HttpFilter) -> str:
     if kind_of(one) != "dynamic_module" or MODULE not in name:
         return ""
     filter_name = str(get(one.config, "filter_name") or "")
-    given = mapping(get(get(one.config, "filter_config"), "value")).get("instance")
+    given = _config(one).get("instance")
     return str(given or filter_name.rpartition(":")[2])
 
 
@@ -91,39 +91,60 @@ def _meant(alias: Alias, manager: Manager, ours: dict[str, HttpFilter]) -> HttpF
     return manager.filter(alias.filter) or ours.get(alias.filter)
 
 
-def _said(one: HttpFilter) -> Known | None:
-    """Give the alias that a filter's own config says."""
+def _said(one: HttpFilter) -> list[Known]:
+    """Give the aliases that a filter's own config says."""
     kind, name = kind_of(one), ""
     if kind in ("ext_proc", "ext_authz"):
         name = str(mapping(get(one.config, "filter_metadata")).get("alias") or "")
     elif kind == "wasm":
         name = str(get(get(one.config, "config"), "name") or "")
     elif instance(one):
-        return _made(one, "dynamic_module", instance(one), instance(one), _state(one))
+        return _ours(one)
     return _made(one, kind, name, one.name)
 
 
-def _named(one: HttpFilter) -> Known | None:
+def _ours(one: HttpFilter) -> list[Known]:
+    """Give a filter of ours by its instance's name, and by that of its statistics."""
+    name, config = instance(one), _config(one)
+    if not isinstance(config.get("statistics"), dict):
+        return _made(one, "dynamic_module", name, name, state=_state(one))
+    statistics = mapping(config["statistics"])
+    key, space = (str(statistics.get(each) or "") for each in ("key", "metadata_namespace"))
+    names = statistics.get("fields")
+    fields = {str(each): f"{key}.{each}" for each in names} if isinstance(names, list) else {}
+    made = _made(
+        one, "dynamic_module", name, key or name,
+        namespace=name, state={**fields, **_state(one)}, statistics=space,
+    )  # fmt: skip
+    if key not in ("", name):
+        made += _made(
+            one, "dynamic_module", key, key, namespace=space, state=fields, statistics=space
+        )
+    return made
+
+
+def _config(one: HttpFilter) -> dict[str, Any]:
+    return mapping(get(get(one.config, "filter_config"), "value"))
+
+
+def _named(one: HttpFilter) -> list[Known]:
     """Give a filter under its own name; a dynamic module knows nothing of that name."""
     kind = kind_of(one)
-    return None if kind == "dynamic_module" else _made(one, kind, one.name, one.name)
+    return [] if kind == "dynamic_module" else _made(one, kind, one.name, one.name)
 
 
-def _made(
-    one: HttpFilter, kind: Kind | None, name: str, key: str, state: dict[str, str] | None = None
-) -> Known | None:
+def _made(one: HttpFilter, kind: Kind | None, name: str, key: str, **more: Any) -> list[Known]:
     if kind is None:
-        return None
+        return []
     try:
-        return Known(Alias(name=name, filter=key, kind=kind, state=state or {}), one)
+        return [Known(Alias(name=name, filter=key, kind=kind, **more), one)]
     except ConfigError:  # nothing that a format could name
-        return None
+        return []
 
 
 def _state(one: HttpFilter) -> dict[str, str]:
     """Give the keys that a filter of ours writes: as they are, and without the instance's name."""
-    config = mapping(get(get(one.config, "filter_config"), "value"))
-    keys = [str(key) for key in mapping(config.get("state"))]
+    keys = [str(key) for key in mapping(_config(one).get("state"))]
     prefix = f"{instance(one)}."
     short = {key.removeprefix(prefix): key for key in keys if key.startswith(prefix)}
     return {**short, **{key: key for key in keys}}

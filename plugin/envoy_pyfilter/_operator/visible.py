@@ -108,7 +108,8 @@ def _timing(site: Site, one: Known, attribute: str) -> str:
         return ""
     if site.when is When.EARLY:
         return "no filter has run by then"
-    if instance(one.filter) and attribute in one.alias.state:
+    at_end = attribute in one.alias.state or one.alias.is_statistic(attribute)
+    if instance(one.filter) and at_end:
         return "it is written when the stream is complete; only access logs can read it"
     here, there = site.index, one.filter.index
     of_response = one.alias.kind == "ext_proc" and attribute.startswith("response_")

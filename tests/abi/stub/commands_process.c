@@ -42,6 +42,8 @@ void do_set(words *w) {
     settings.concurrency = (uint32_t)value;
   } else if (strcmp(name, "clock_back") == 0) {
     settings.clock_back = value;
+  } else if (strcmp(name, "monotonic_us") == 0) {
+    settings.monotonic_us = value;
   } else {
     fail("unknown setting", name);
   }

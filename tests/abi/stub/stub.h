@@ -166,6 +166,7 @@ extern struct settings {
   int log_level;
   uint32_t concurrency;
   _Atomic int clock_back; /* seconds by which the wall clock was set back */
+  _Atomic int monotonic_us; /* what the clock that nobody sets shows to workers; 0: the time */
 } settings;
 
 config *config_find(const char *id);

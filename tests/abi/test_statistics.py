@@ -1,0 +1,551 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of hooks under a clock that stands still: the very lines, objects and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .configs import Stream, request
+from .conftest import MakeConfig
+from .host import Host, Pairs
+from .test_reentrancy import INSIDE, ended_by
+from .test_seam import planted
+
+FIRST_US = 1000  # where the clock stands when a stream begins
+TICK = "stream.add_custom_flag('tick')"  # the clock is set inside of that callback
+STEPS = (
+    "on_request_headers",
+    "on_request_body",
+    "on_request_trailers",
+    "on_response_headers",
+    "on_response_body",
+    "on_response_trailers",
+)
+RESPONSE = [(":status", 200)]
+TYPED_28 = {
+    *(
+        f"{way}_{part}_{what}"
+        for way in ("request", "response")
+        for part, names in {
+            "header": ("latency_us", "call_status"),
+            "trailer": ("latency_us", "call_status"),
+            "body": (
+                "call_count",
+                "total_latency_us",
+                "max_latency_us",
+                "last_call_status",
+            ),
+        }.items()
+        for what in (*names, "processing_effect")
+    ),
+    "bytes_sent",
+    "bytes_received",
+    "failed_open",
+    "received_immediate_response",
+    "grpc_status_before_first_call",
+    "destination",
+}
+ALWAYS = {
+    "bytes_sent": 0,
+    "bytes_received": 0,
+    "failed_open": False,
+    "received_immediate_response": False,
+    "grpc_status_before_first_call": 0,
+    "destination": "",
+    **{
+        f"{way}_{part}_processing_effect": 0
+        for way in ("request", "response")
+        for part in ("header", "body", "trailer")
+    },
+}
+
+
+class Clocked:
+    """A config whose streams keep statistics, and the workers' clock."""
+
+    def __init__(
+        self, host: Host, scripted: MakeConfig, config: Any, hooks: dict[str, str]
+    ) -> None:
+        """Stop the clock."""
+        self.host = host
+        self.prefix = host.name("p")  # stats of a shared host are everybody's
+        statistics = {
+            "key": "K",
+            "metadata_namespace": "N",
+            "fields": ["failed_open", "request_header_latency_us", "destination"],
+            "stat_prefix": self.prefix,
+        }
+        whole = {"statistics": statistics, **config}
+        self.config = scripted(host, config=whole, **hooks)
+        self.destination = "filters:" + "__".join(["Scripted", *sorted(hooks)])
+        self.now = FIRST_US
+        self.set(self.now)
+
+    def set(self, now: int) -> None:
+        """Set the clock between two hooks."""
+        self.now = now
+        self.host("set", "monotonic_us", now)
+
+    def stream(self, tick: int = 0) -> Stream:
+        """Begin a stream whose first TICK takes so many microseconds."""
+        stream = self.config.stream()
+        if tick:
+            self.tick(stream, tick)
+        return stream
+
+    def tick(self, stream: Stream, by: int) -> None:
+        """Let the next TICK of the stream take so many microseconds; ticks add up until then."""
+        self.now += by
+        self.host.line(f"when {stream.name} add_custom_flag @0 set monotonic_us {self.now}")
+
+    def line(self, stream: Stream) -> str:
+        """Complete a stream and return its line, without the destination at its end."""
+        stream.complete()
+        line = str(stream.state()["K"])
+        stream.destroy()
+        return line.removesuffix(f",ds:{self.destination}")
+
+    def typed(self, stream: Stream) -> dict[str, Any]:
+        """Complete a stream and return its object."""
+        stream.complete()
+        state = stream.state()
+        stream.destroy()
+        return {key.removeprefix("N/"): value for key, value in state.items() if "N/" in key}
+
+    def counted(self) -> dict[str, int]:
+        """Return the counters that are not 0."""
+        prefix = f"{self.prefix}."
+        found = self.host.stats().items()
+        return {name[len(prefix) :]: n for name, n in found if name.startswith(prefix) and n}
+
+
+Clock = Callable[..., Clocked]
+
+
+@pytest.fixture
+def clocked(host: Host, scripted: MakeConfig) -> Iterator[Clock]:
+    """Load a filter with these hooks: ``clocked(on_request_headers=TICK)``."""
+    used = {host}
+
+    def make(on: Host = host, config: Any = None, **hooks: str) -> Clocked:
+        used.add(on)
+        return Clocked(on, scripted, config or {}, hooks)
+
+    yield make
+    for one in used:
+        one("set", "monotonic_us", 0)
+
+
+def size(pairs: Pairs) -> int:
+    """Count the bytes of a header map."""
+    return sum(len(str(name)) + len(str(value)) for name, value in pairs)
+
+
+def test_all_six(clocked: Clock) -> None:
+    """Each hook is one call, a body one for each chunk; the last status and the sums count."""
+    here = clocked(**dict.fromkeys(STEPS, TICK))
+    stream = here.stream()
+    steps: tuple[tuple[int, Callable[[], int]], ...] = (
+        (5, lambda: stream.request_headers(end=False)),
+        (7, lambda: stream.request_body("abc", end=False)),
+        (11, lambda: stream.request_body("de", end=False)),
+        (13, lambda: stream.request_trailers([("t", "u")])),
+        (17, lambda: stream.response_headers(RESPONSE, end=False)),
+        (19, lambda: stream.response_body("xyz", end=False)),
+        (23, lambda: stream.response_body("", end=False)),
+        (29, lambda: stream.response_trailers([("v", "w")])),
+    )
+    for by, step in steps:
+        here.tick(stream, by)
+        assert 0 == step()
+        here.set(here.now + 1000)  # what others do is not ours
+    sent = size(request(stream.name)) + 5 + 2 + size(RESPONSE) + 3 + 2
+    line = f"rh:5:0,rb:2:18:0,rt:13:0,sh:17:0,sb:2:42:0,st:29:0,bs:{sent},br:0,os:0"
+    assert line == here.line(stream)
+    counted = {"streams_started": 1, "streams_closed": 1}
+    assert {**counted, "stream_msgs_sent": 8, "stream_msgs_received": 8} == here.counted()
+
+
+def test_object(clocked: Clock) -> None:
+    """The object has native's names and types; what no call was made for is not there."""
+    here = clocked(**dict.fromkeys(STEPS, TICK))
+    stream = here.stream(5)
+    stream.request_headers(end=False)
+    here.tick(stream, 11)
+    stream.request_body("abc", end=False)
+    here.tick(stream, 7)
+    stream.request_body("de", end=False)
+    typed = here.typed(stream)
+    assert {
+        **ALWAYS,
+        "request_header_latency_us": 5,
+        "request_header_call_status": 0,
+        "request_body_call_count": 2,
+        "request_body_total_latency_us": 18,
+        "request_body_max_latency_us": 11,
+        "request_body_last_call_status": 0,
+        "bytes_sent": size(request(stream.name)) + 5,
+        "destination": here.destination,
+    } == typed
+    flags = {"failed_open", "received_immediate_response"}
+    assert flags == {name for name, value in typed.items() if isinstance(value, bool)}
+
+    stream = here.stream()
+    stream.request_headers(end=False)
+    stream.request_body("a", end=False)
+    stream.request_trailers([("t", "u")])
+    stream.response_headers(RESPONSE, end=False)
+    stream.response_body("a", end=False)
+    stream.response_trailers([("t", "u")])
+    assert TYPED_28 == here.typed(stream).keys()
+
+
+def test_fields(clocked: Clock) -> None:
+    """A field on request is text under a key of its own, a flag 1 or 0; an absent one is not."""
+    here = clocked(on_request_headers=TICK)
+    stream = here.stream()
+    stream.complete()
+    state = stream.state()
+    assert "K.request_header_latency_us" not in state
+    assert ("0", "") == (state["K.failed_open"], state["K.destination"])
+    stream.destroy()
+    stream = here.stream(5)
+    stream.request_headers()
+    stream.complete()
+    state = stream.state()
+    assert ("5", here.destination) == (
+        state["K.request_header_latency_us"],
+        state["K.destination"],
+    )
+
+
+def test_destination_is_of_1_40(each_host: Host, clocked: Clock) -> None:
+    """Neither the line nor the object has one before."""
+    here = clocked(each_host, on_request_headers=TICK)
+    stream = here.stream(5)
+    stream.request_headers()
+    stream.complete()
+    state = stream.state()
+    found = here.destination if each_host.abi == "v0.2.0" else None
+    assert (found, found) == (state.get("N/destination"), state.get("K.destination"))
+    ending = "" if found is None else f",ds:{found}"
+    assert f"rh:5:0,bs:{size(request(stream.name))},br:0,os:0{ending}" == state["K"]
+
+
+@pytest.mark.parametrize("hooked", ["on_response_headers", "on_stream_complete"])
+def test_nothing_was_called(clocked: Clock, hooked: str) -> None:
+    """The line is there all the same, as is ext_proc's, without a destination."""
+    here = clocked(**{hooked: "pass"})
+    stream = here.stream()
+    stream.request_headers()
+    assert "bs:0,br:0,os:0,ds:" == here.line(stream)
+    stream = here.stream()
+    assert ALWAYS == here.typed(stream)
+    assert {} == here.counted()
+
+
+def test_no_hook_at_all(host: Host, access: MakeConfig) -> None:
+    """A filter without hooks keeps them, too, and its own state can be made of them."""
+    config = access(host, statistics={"key": "K"}, state={"copy": "[%FILTER_STATE(K:PLAIN)%]"})
+    stream = config.stream()
+    stream.request_headers()
+    stream.complete()
+    assert ("bs:0,br:0,os:0,ds:", "[bs:0,br:0,os:0,ds:]") == tuple(
+        stream.state()[key] for key in ("K", "copy")
+    )
+
+
+BUFFER_ALL = f"{TICK}\nreturn None if end_of_stream else BUFFER"
+
+
+def test_buffered_body_is_one_call(clocked: Clock) -> None:
+    """It takes as long as its hooks, not as long as the client; the headers' call has ended."""
+    here = clocked(on_request_headers=f"{TICK}\nreturn BUFFER", on_request_body=BUFFER_ALL)
+    stream = here.stream(5)
+    stream.request_headers(end=False)
+    here.tick(stream, 7)
+    stream.request_body("abc", end=False)
+    here.set(here.now + 1000)
+    here.tick(stream, 11)
+    stream.request_body("de", end=True)
+    sent = size(request(stream.name)) + 5
+    assert f"rh:5:0,rb:1:18:0,bs:{sent},br:0,os:0" == here.line(stream)
+    assert 2 == here.counted()["stream_msgs_sent"] == here.counted()["stream_msgs_received"]
+
+
+def test_buffered_body_that_did_not_come_whole(clocked: Clock) -> None:
+    """The filter never said anything about it."""
+    here = clocked(on_request_body=BUFFER_ALL)
+    stream = here.stream(7)
+    stream.request_headers(end=False)
+    stream.request_body("abc", end=False)
+    assert "bs:0,br:0,os:0,ds:" == here.line(stream)
+    assert {"streams_started": 1, "streams_closed": 1} == here.counted()
+
+
+RESUMING = "in_thread(stream.resume_request)\nreturn PAUSE"
+
+
+def test_pause_lasts_until_the_resume(clocked: Clock) -> None:
+    """That is when the filter answers."""
+    here = clocked(on_request_headers=RESUMING)
+    stream = here.stream()
+    assert 1 == stream.request_headers()
+    here.set(here.now + 250)
+    stream.hook("pump", 1)
+    assert f"rh:250:0,bs:{size(request(stream.name))},br:0,os:0" == here.line(stream)
+
+
+def test_pause_without_end(clocked: Clock) -> None:
+    """A client that leaves meanwhile: there was no answer."""
+    here = clocked(on_request_headers="return PAUSE")
+    stream = here.stream()
+    stream.request_headers()
+    assert "bs:0,br:0,os:0,ds:" == here.line(stream)
+    counted = {"streams_started": 1, "streams_closed": 1, "stream_msgs_sent": 1}
+    assert counted == here.counted()
+
+
+def test_hooks_that_had_to_wait(clocked: Clock) -> None:
+    """They are called when they run, not when what they are about came."""
+    here = clocked(on_request_headers=RESUMING, on_request_body=TICK, on_request_trailers=TICK)
+    stream = here.stream()
+    stream.request_headers(end=False)
+    here.set(here.now + 40)
+    assert 2 == stream.request_body("abc", end=False)
+    assert 1 == stream.request_trailers([("t", "u")])
+    here.set(here.now + 60)
+    here.tick(stream, 7)
+    stream.hook("pump", 1)
+    assert here.line(stream).startswith("rh:100:0,rb:1:7:0,rt:0:0,")
+
+
+@INSIDE
+def test_reply(each_host: Host, clocked: Clock, *, inside: bool) -> None:
+    """The hook's call ends well before the client gets the answer, which may end the stream."""
+    how = f"{TICK}\nreturn Reply(403, b'no', [('x', 'y')])"
+    here = clocked(each_host, on_request_headers=how, on_response_headers="pass")
+    stream = here.stream(5)
+    stream.when("send_response", "complete", "print")
+    if inside:
+        stream.when("send_response", "destroy")
+        stream.ended = True
+    stream.request_headers()
+    seen = [e["value"] for e in stream.events if e.get("key") == "K"]
+    sent = size(request(stream.name))
+    assert [f"rh:5:0,bs:{sent},br:4,os:0"] == [
+        line.removesuffix(f",ds:{here.destination}") for line in seen
+    ]
+    (flag,) = (e["value"] for e in stream.events if e.get("key") == "received_immediate_response")
+    assert flag is True
+    assert 1 == here.counted()["immediate_responses_sent"] == here.counted()["streams_closed"]
+
+
+def test_reply_in_pieces(clocked: Clock) -> None:
+    """All of its bytes were taken from the hooks, which still see the request's body."""
+    how = "stream.start_response(200, [('x', 'y')])\nstream.send_response_data(b'12345')"
+    here = clocked(
+        on_request_headers=how,
+        on_request_body="stream.send_response_trailers([('z', 'z')])",
+        on_response_headers="pass",
+    )
+    stream = here.stream()
+    stream.request_headers(end=False)
+    stream.response_headers()
+    stream.request_body("abc")
+    typed = here.typed(stream)
+    assert size([(":status", 200), ("x", "y"), ("z", "z")]) + 5 == typed["bytes_received"]
+    assert (1, True) == (typed["request_body_call_count"], typed["received_immediate_response"])
+    assert "response_header_latency_us" not in typed
+    assert 1 == here.counted()["immediate_responses_sent"]
+
+
+FAILURES = {
+    "an exception": ("raise KeyError(1)", 2),
+    "a program's end": ("raise SystemExit", 2),
+    "a refused header": ("stream.request_headers.set('a b', 'c')", 3),
+    "a refused value": ("stream.request_headers.add('a', 'c\\n')", 3),
+    "a refused removal": ("stream.request_headers.remove('host')", 3),
+    "a refused body": ("stream.response_body.append(b'x')", 3),
+    "a map that is not there": ("stream.response_headers.set('a', 'b')", 3),
+    "a timeout": ("raise TimeoutError", 4),
+    "no memory": ("raise MemoryError", 8),
+    "no end": ("self.on_request_headers(stream, end_of_stream)", 8),
+    "no verdict": ("return 'yes'", 9),
+}
+
+
+@pytest.mark.parametrize("policy", ["deny", "allow"])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failure(clocked: Clock, failure: str, policy: str) -> None:
+    """Its code is the call's status; under ``allow`` the stream has failed open."""
+    how, code = FAILURES[failure]
+    here = clocked(
+        config={"on_error": policy},
+        on_request_headers=f"{TICK}\n{how}",
+        on_response_headers="pass",
+    )
+    stream = here.stream(5)
+    stream.request_headers()
+    stream.response_headers()
+    typed = here.typed(stream)
+    assert (5, code) == (
+        typed["request_header_latency_us"],
+        typed["request_header_call_status"],
+    )
+    assert "response_header_call_status" not in typed  # a failed stream asks nobody
+    assert (policy == "allow", False, 0) == (
+        typed["failed_open"],
+        typed["received_immediate_response"],
+        typed["bytes_received"],
+    )
+    expected = {
+        "streams_started": 1,
+        "stream_msgs_sent": 1,
+        "failure_mode_allowed": int(policy == "allow"),
+        "immediate_responses_sent": int(policy == "deny"),
+        "stream_msgs_received": int(code == 3),
+        "spurious_msgs_received": int(code == 9),
+        "streams_failed": int(code not in (3, 9)),
+        "streams_closed": int(policy == "allow" or code in (3, 9)),
+        "rejected_header_mutations": int("refused" in failure and "body" not in failure),
+    }
+    assert {name: n for name, n in expected.items() if n} == here.counted()
+
+
+def test_failure_of_the_seam(host: Host, scripted: MakeConfig, clocked: Clock) -> None:
+    """It is an internal one: 13."""
+    clocked(on_request_headers="pass")  # for the clock, which goes back to real time
+    config = planted(scripted, host, "_request_headers", statistics={"key": "K"})
+    stream = config.stream()
+    stream.request_headers()
+    stream.complete()
+    assert stream.state()["K"].startswith("rh:0:13,")
+
+
+def test_failure_while_paused(clocked: Clock) -> None:
+    """A task that raises ends the call that waits; one without a call shows in no field."""
+    task = "in_thread(lambda: stream.run_on_worker(lambda s: 1 / 0))"
+    here = clocked(on_request_headers=f"{task}\nreturn PAUSE")
+    stream = here.stream()
+    stream.request_headers()
+    here.set(here.now + 30)
+    stream.hook("pump", 1)
+    assert here.line(stream).startswith("rh:30:2,")
+
+    here = clocked(on_request_headers=f"stream.keep_reachable()\n{task}")
+    stream = here.stream()
+    stream.request_headers()
+    stream.hook("pump", 1)
+    assert here.line(stream).startswith("rh:0:0,")
+    assert 1 == here.counted()["streams_failed"]
+
+
+def test_failure_before_the_first_call(clocked: Clock) -> None:
+    """Of a hook that is no call."""
+    here = clocked(on_local_reply="raise KeyError")
+    stream = here.stream()
+    stream.local_reply(503)
+    assert "bs:0,br:0,os:2,ds:" == here.line(stream)
+
+
+def test_failure_at_the_end(clocked: Clock) -> None:
+    """No policy is followed there, so nothing has failed open."""
+    here = clocked(
+        config={"on_error": "allow"}, on_request_headers=TICK, on_stream_complete="raise KeyError"
+    )
+    stream = here.stream(5)
+    stream.request_headers()
+    typed = here.typed(stream)
+    assert (False, 0) == (typed["failed_open"], typed["request_header_call_status"])
+    assert 1 == here.counted()["streams_failed"]
+
+
+EFFECTS = {
+    "nothing": ("stream.request_headers.get('x')", "request_header", 0, 0),
+    "set": ("stream.request_headers.set('ab', 'cd')", "request_header", 1, 4),
+    "add": ("stream.request_headers.add('ab', 'cde')", "request_header", 1, 5),
+    "remove": ("stream.request_headers.remove('x-request-id')", "request_header", 1, 12),
+    "remove what is not there": ("stream.request_headers.remove('x')", "request_header", 0, 0),
+    "refused, and forgiven": (
+        "refusal(lambda: stream.request_headers.set('a b', 'c'))", "request_header", 0, 0,
+    ),
+    "no such map": (
+        "refusal(lambda: stream.response_headers.set('a', 'c'))", "response_header", 4, 0,
+    ),
+    "no body": ("refusal(lambda: stream.request_body.append(b'c'))", "request_body", 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", EFFECTS)
+def test_effect(clocked: Clock, change: str) -> None:
+    """Each change of a hook, by what it was made to."""
+    how, part, effect, taken = EFFECTS[change]
+    here = clocked(on_request_headers=how)
+    stream = here.stream()
+    stream.request_headers()
+    typed = here.typed(stream)
+    effects = {name: value for name, value in typed.items() if name.endswith("_effect") and value}
+    assert ({f"{part}_processing_effect": effect} if effect else {}) == effects
+    assert taken == typed["bytes_received"]
+
+
+def test_effects_of_bodies(clocked: Clock) -> None:
+    """Of a body, whatever is done to it; an effect is not taken back by later hooks."""
+    here = clocked(
+        on_request_body="if end_of_stream: return\nstream.request_body.drain(1)",
+        on_response_body="stream.response_body.replace(b'wxyz')",
+    )
+    stream = here.stream()
+    stream.request_headers(end=False)
+    stream.request_body("abc", end=False)
+    stream.request_body("abc")
+    stream.response_headers(end=False)
+    stream.response_body("abc")
+    typed = here.typed(stream)
+    assert (1, 1, 4) == (
+        typed["request_body_processing_effect"],
+        typed["response_body_processing_effect"],
+        typed["bytes_received"],
+    )
+
+
+def test_key_that_is_taken(clocked: Clock) -> None:
+    """Its value stays; that is counted for each stream and logged once."""
+    here = clocked(on_request_headers="pass")
+    lines = []
+    for _ in range(2):
+        stream = here.stream()
+        stream.put_state(-1, None, "K", "o", "theirs")
+        stream.request_headers()
+        stream.complete()
+        lines += stream.logged()
+        state = stream.state()
+        assert ("theirs", 0) == (state["K"], state["N/request_header_call_status"])
+        stream.destroy()
+    assert 1 == sum("the filter state K" in line for line in lines)
+    assert 2 == here.config.stat("state_conflicts")
+
+
+def test_reset(clocked: Clock) -> None:
+    """The hook that resets the stream has answered, also where the stream ends within the call."""
+    here = clocked(on_request_headers=f"{TICK}\nstream.reset()")
+    stream = here.stream(5)
+    ended_by(stream, "reset_stream", inside=False)
+    stream.request_headers()
+    stream.ended = False
+    assert stream.state()["K"].startswith("rh:5:0,")
+
+
+def test_stream_that_ends_in_a_hook_of_somebody_else(clocked: Clock) -> None:
+    """Envoy ends the stream in whatever callback: the running hook's call counts."""
+    here = clocked(on_request_headers=TICK, on_response_headers="pass")
+    stream = here.stream(5)
+    stream.when("add_custom_flag", "complete", "print", "destroy")
+    stream.ended = True
+    stream.request_headers()
+    (line,) = (e["value"] for e in stream.events if e.get("key") == "K")
+    assert line.startswith("rh:5:0,")
