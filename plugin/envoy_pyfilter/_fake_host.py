@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ._host import Pairs
-    from ._reads import HookReads
+    from ._reads import Given, HookReads
 
 Space: TypeAlias = "dict[str, dict[str, MetadataValue]]"
 
@@ -59,7 +59,7 @@ class FakeHost:
         self.calls: list[str] = []  # what the proxy was told to do, in order
         self.events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.schedulers: list[FakeScheduler] = []
-        self.given: list[bytes | None] = []
+        self.given: Given = []
         self.cached = False
         self.learning: HookReads | None = None
         self._thread = threading.get_ident()

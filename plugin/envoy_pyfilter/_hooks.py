@@ -34,7 +34,7 @@ from envoy_pyfilter._callbacks.buffers import copied
 from envoy_pyfilter._callbacks.host import Area, EnvoyHost, area_of
 from envoy_pyfilter._callbacks.log import install
 from envoy_pyfilter._flow.state import GONE
-from envoy_pyfilter._reads import ABSENT_BYTE, with_none
+from envoy_pyfilter._reads import ABSENT_BYTE, without_absent
 from envoy_pyfilter.errors import ConfigError
 from envoy_pyfilter.filter import Filter
 from envoy_pyfilter.stream import Stream
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from envoy_pyfilter._abi import CData
+    from envoy_pyfilter._reads import Given
     from envoy_pyfilter.headers import Headers
     from envoy_pyfilter.metadata import FilterState
 
@@ -90,17 +91,17 @@ def _entered(hook: int, owner: int, seat: int, serial: int, given: int) -> Strea
         kit[1].serial = serial
     host = stream._host
     host.learning = learning = stream._filter._reads[hook]
-    if host.given:
-        host.given.clear()  # those of a hook within which this one runs
     if given and learning is not None:
         run = _areas[seat][:given]
-        values: list[bytes | None] = run.split(b"\n")  # type: ignore[assignment]
-        if ABSENT_BYTE in run:
-            values = with_none(values)
-        request, response = stream.request_headers, stream.response_headers
+        row = run.split(b"\n")
+        values: Given = row if ABSENT_BYTE not in run else without_absent(row)
+        request = stream.request_headers
+        response = stream.response_headers
         host.given = request._given = response._given = values
         request._places = learning.request_headers
         response._places = learning.response_headers
+    elif host.given:
+        host.given.clear()  # those of a hook within which this one runs
     return stream
 
 
@@ -115,19 +116,6 @@ def _kit(stream: Stream) -> Kit:
     return stream, host, stream.request_headers, stream.response_headers, stream.filter_state
 
 
-def _references(kit: Kit) -> int:
-    """Count who has a stream, or a part of it; 0 when a filter gave the stream another part."""
-    stream, host, request, response, state = kit
-    if (
-        stream.request_headers is not request
-        or stream.response_headers is not response
-        or stream.filter_state is not state
-    ):
-        return 0
-    count = getrefcount
-    return count(stream) + count(host) + count(request) + count(response) + count(state)
-
-
 def _leave_seat(seat: int) -> None:
     """
     Let go of a stream that has ended.
@@ -139,10 +127,18 @@ def _leave_seat(seat: int) -> None:
     _streams[seat] = _kits[seat] = None  # should this fail from here on, nobody uses it again
     if kit is None:
         return
-    kit[0]._came |= GONE
-    if _references(kit) == _ALONE:
-        kit[0]._begin(_NOBODY)
+    stream, host, request, response, state = kit
+    count = getrefcount
+    if (
+        count(stream) + count(host) + count(request) + count(response) + count(state) == _ALONE
+        and stream.request_headers is request  # else a filter gave the stream another part
+        and stream.response_headers is response
+        and stream.filter_state is state
+    ):
+        stream._begin(_NOBODY)
         _kits[seat] = kit
+    else:
+        stream._came |= GONE
 
 
 def _grow(seat: int) -> None:
@@ -323,11 +319,13 @@ def pyfilter_stream_destroy(seat: int) -> bool:
 
 
 def _references_alone() -> int:
-    """Count the references within a kit of which nobody else has a part."""
+    """Count the references within a kit of which nobody else has a part, as in ``_leave_seat``."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return -1  # without the GIL they cannot be counted: nothing is used again
     kit = _kit(Stream(EnvoyHost(ffi.NULL, b""), _NOBODY))
-    return _references(kit)
+    stream, host, request, response, state = kit
+    count = getrefcount
+    return count(stream) + count(host) + count(request) + count(response) + count(state)
 
 
 _ALONE: Final = _references_alone()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ._reads import HookReads
+    from ._reads import Given, HookReads
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -78,7 +78,7 @@ MetadataValue = str | float | bool | list[str] | list[float] | list[bool]
 class Host(Protocol):
     """One stream's proxy side."""
 
-    given: list[bytes | None]
+    given: Given
     """What came with the running hook; a call that may change any of it empties the list."""
 
     cached: bool

@@ -10,7 +10,7 @@ fill the memory; what did not join is asked for as ever.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ._host import HeaderMap
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from ._text import Text
 
+Given: TypeAlias = "list[bytes] | dict[int, bytes]"
+"""What came with a hook, by place; of what the stream does not have, the place is not there."""
+
 ABSENT: Final = b"\r"  # stands for what a stream does not have
+_NO_PLACE: Final = -1
 _REQUEST: Final = HeaderMap.REQUEST_HEADERS
 _RESPONSE: Final = HeaderMap.RESPONSE_HEADERS
 ABSENT_BYTE: Final = ABSENT[0]  # what is no int is looked for by way of an exception
@@ -63,6 +67,8 @@ class HookReads:
             self.attributes[name] = place
 
 
-def with_none(values: list[bytes | None]) -> list[bytes | None]:
-    """Give the values of a row with ``None`` for what the stream does not have."""
-    return [None if value == ABSENT else value for value in values]
+def without_absent(values: list[bytes]) -> dict[int, bytes]:
+    """Give the values of a row that the stream has. It is never empty, as a row that is over is."""
+    row = {place: value for place, value in enumerate(values) if value != ABSENT}
+    row[_NO_PLACE] = ABSENT
+    return row

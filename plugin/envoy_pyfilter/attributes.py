@@ -122,12 +122,12 @@ def read(host: Host, name: str) -> str | int | bool | None:
     reads = host.learning
     if reads is not None and host.on_worker():
         try:
-            text = host.given[reads.attributes[name]]
+            return _decoded(host.given[reads.attributes[name]], ATTRIBUTES[name].kind)
         except (LookupError, TypeError):
             pass
-        else:
-            return None if text is None else _decoded(text, ATTRIBUTES[name].kind)
     number, kind, since = find(name)
+    if reads is not None and host.given and name in reads.attributes and host.on_worker():
+        return None  # it is known that there is no value
     if host.release() < since or kind == "none":
         return None
     value = _asked(host, number, kind)

@@ -13,6 +13,8 @@ from ._text import Text, header_name, header_value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ._reads import Given
+
 _T = TypeVar("_T")
 
 _PSEUDO: Final = {
@@ -25,7 +27,7 @@ _NEEDED: Final = {b"host"}  # Envoy's other name of :authority
 # Envoy writes an HTTP/1 request line as it is, so `GET /a HTTP/1.1 HTTP/1.1` would reach the peer.
 _BLANK: Final = re.compile(rb"[\x00-\x20\x7f]")
 _STATUS: Final = re.compile(rb"[2-5][0-9][0-9]")
-_NOTHING: Final[list[bytes | None]] = []
+_NOTHING: Final[Given] = []
 _NO_PLACES: Final[dict[Text, int]] = {}
 _LABELS: Final = {
     HeaderMap.REQUEST_HEADERS: "request headers",
@@ -65,7 +67,7 @@ class Headers:
     def get(self, name: Text, default: _T | None = None) -> bytes | _T | None:
         """Return the first value of *name*, or *default*."""
         try:
-            value = self._given[self._places[name]]
+            return self._given[self._places[name]]
         except (LookupError, TypeError):
             value = self._ask(name)
         return default if value is None else value
@@ -125,7 +127,7 @@ class Headers:
     def __getitem__(self, name: Text) -> bytes:
         """Return the first value of *name*; ``KeyError`` when there is none."""
         try:
-            value = self._given[self._places[name]]
+            return self._given[self._places[name]]
         except (LookupError, TypeError):
             value = self._ask(name)
         if value is not None:
@@ -173,6 +175,8 @@ class Headers:
     def _ask(self, name: Text) -> bytes | None:
         """Ask for what did not come with the hook, so that the next stream's hook has it."""
         key = header_name(name)
+        if self._given and isinstance(name, (str, bytes)) and name in self._places:
+            return None  # it is known that the stream does not have it
         values = self._values().get(key)
         learning = self._host.learning
         if learning is not None and self._host.on_worker():

@@ -180,10 +180,10 @@ def test_cannot_be_counted(host: Host, scripted: MakeConfig, hook: str) -> None:
                 saw(stream.data, refusal(kept.get('use', print)))
                 stream.data['mine'] = 1
                 kept['use'] = lambda: stream.request_headers.items()
-                def failing(kit, real=_hooks._references):
-                    _hooks._references = real
+                def failing(thing, real=_hooks.getrefcount):
+                    _hooks.getrefcount = real
                     raise MemoryError
-                _hooks._references = failing
+                _hooks.getrefcount = failing
             """,
             "on_config_destroy": "kept.clear()",
         },

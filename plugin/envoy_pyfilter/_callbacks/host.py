@@ -39,12 +39,13 @@ if TYPE_CHECKING:
         Pairs,
         Scheduler,
     )
-    from envoy_pyfilter._reads import HookReads
+    from envoy_pyfilter._reads import Given, HookReads
 
 Area: TypeAlias = bytes
 """Memory of C's, a ``ffi.buffer``: a slice of it is a copy, as of ``bytes``, and one call."""
 
 _RELEASE = int(lib.pyfilter_host_release())
+_STATE_SET = lib.pyfilter_state_set  # to look it up costs as much as ten bytecodes
 
 # C keeps the name of a failed hook as an address, so these live as long as the process.
 _HOOK_NAMES: dict[str, CData] = {}
@@ -90,7 +91,7 @@ class EnvoyHost:
         self._worker = threading.get_ident()
         self.serial = 0
         self.cached = False
-        self.given: list[bytes | None] = []
+        self.given: Given = []
         self.learning: HookReads | None = None
 
     def on_worker(self) -> bool:
@@ -238,9 +239,7 @@ class EnvoyHost:
 
     def set_filter_state(self, key: bytes, value: bytes) -> bool:
         """Write bytes under *key*, in one call."""
-        written: int = lib.pyfilter_state_set(
-            self._seat, self.serial, key, len(key), value, len(value)
-        )
+        written: int = _STATE_SET(self._seat, self.serial, key, len(key), value, len(value))
         if written < 0:
             self._refuse()
         return written == 1

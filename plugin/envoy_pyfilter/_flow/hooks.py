@@ -96,7 +96,8 @@ class Hooks(Threads):
         else:
             outer = self._inside
             self._inside = outer | NOTICING
-            if self._host.cached:
+            host = self._host
+            if host.cached:
                 self._forget_read()
             try:
                 result = self._filter.on_stream_complete(self)  # type: ignore[arg-type,func-returns-value]
@@ -106,7 +107,6 @@ class Hooks(Threads):
                 self._note_failure("on_stream_complete", error)
             finally:
                 self._inside = outer  # as in `_leave`, which costs a frame
-                host = self._host
                 host.learning = None
                 if host.given:
                     host.given.clear()
@@ -145,14 +145,15 @@ class Hooks(Threads):
 
     def _run(self, step: Step, hook: Callable[..., object], end: bool | None) -> int:
         """Run a hook that returns a status; *end*: of the stream, None for trailers."""
+        outer = self._inside
         if self._course is not PLAIN:
             status = self._early(step, end)
             if status is not None:
-                self._leave(self._inside)
+                self._leave(outer)
                 return status
-        outer = self._inside
         self._inside = outer | step.side
-        if self._host.cached:
+        host = self._host
+        if host.cached:
             self._forget_read()
         try:
             verdict = hook(self) if end is None else hook(self, end)
@@ -162,14 +163,11 @@ class Hooks(Threads):
         except BaseException as error:
             return self._fail(step, error)
         finally:
-            if self._course is PLAIN:
-                self._came &= ~ROUTABLE
-            else:
+            if self._course is not PLAIN:
                 self._course.resumed &= ~step.side
-                if not self._holds(request=True):
-                    self._came &= ~ROUTABLE
+            if self._came & ROUTABLE and not self._holds(request=True):
+                self._came &= ~ROUTABLE
             self._inside = outer  # as in `_leave`, which costs a frame
-            host = self._host
             host.learning = None
             if host.given:
                 host.given.clear()
