@@ -56,6 +56,12 @@ LINE_STATE = ("%FILTER_STATE(bench:PLAIN)%", LINE)
 STATE_FORMAT = "%REQ(:METHOD)% %REQ(:PATH)% %REQ(USER-AGENT)%"
 STATE_WITNESS = ("%FILTER_STATE(bench:PLAIN)%", f"GET {PATH} bench/1.0")
 """What variants with state write, as Envoy's own access log prints it."""
+STATISTICS_LINE_WITNESS = ("%FILTER_STATE(bench:PLAIN):3%", "rh:")
+STATISTICS_WITNESS = (
+    "%FILTER_STATE(bench:PLAIN):3% %DYNAMIC_METADATA(bench:response_header_call_status)%",
+    "rh: 0",
+)
+"""What variants with statistics write, as far as no clock is in it."""
 _LARGE = 40
 
 

@@ -99,6 +99,24 @@ def ours_hook_empty(_: Path) -> Setup:
     return Setup(filters=[hook("Empty")])
 
 
+def ours_hooks_empty(_: Path) -> Setup:
+    """A Python filter with two hooks that do nothing, on either side's headers."""
+    return Setup(filters=[hook("Headers")])
+
+
+def ours_hooks_statistics(_: Path) -> Setup:
+    """The same with statistics: the line as filter state, the object as metadata, the counters."""
+    kept = {"key": "bench", "metadata_namespace": "bench"}
+    return Setup(filters=[hook("Headers", statistics=kept)], witness=job.STATISTICS_WITNESS)
+
+
+def ours_hooks_statistics_line(_: Path) -> Setup:
+    """The same without the object."""
+    return Setup(
+        filters=[hook("Headers", statistics={"key": "bench"})], witness=job.STATISTICS_LINE_WITNESS
+    )
+
+
 def ours_hook(folder: Path) -> Setup:
     """A Python filter that does the job in one hook."""
     return writing(folder, "One")

@@ -26,6 +26,16 @@ class Empty(Filter):
         """Do nothing."""
 
 
+class Headers(Filter):
+    """Wants a hook on each side, and does nothing in them."""
+
+    def on_request_headers(self, stream: Stream, end_of_stream: bool) -> None:
+        """Do nothing."""
+
+    def on_response_headers(self, stream: Stream, end_of_stream: bool) -> None:
+        """Do nothing."""
+
+
 class WritingConfig(Config, frozen=True):
     """*path* is the file for the lines, *switch_interval* Python's, in seconds (0: as it is)."""
 
