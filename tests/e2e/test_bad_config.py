@@ -20,6 +20,13 @@ ACCESS_CASES: dict[str, tuple[b.Dict, str]] = {
         {"log": {"respnse_headers": {}}},
         "access: log.respnse_headers: unknown key; did you mean response_headers?",
     ),
+    "statistics under a key with a colon": (
+        {"statistics": {"key": "a:b"}},
+        (
+            'access: statistics.key: not allowed, got "a:b"; '
+            "expected printable text without spaces, colons and percent signs"
+        ),
+    ),
     "unknown key on top": ({"sink": []}, "access: sink: unknown key; did you mean sinks?"),
     "wrong type": (
         {"log": {"request": "yes"}},
