@@ -41,6 +41,7 @@ def gather(folder: Path) -> None:
     standard = sysconfig.get_path("stdlib")
     shutil.copytree(standard, modules, ignore=shutil.ignore_patterns(*NOT_NEEDED))
     shutil.copytree(site, modules / "site-packages", ignore=shutil.ignore_patterns("__pycache__"))
+    (modules / "dist-packages").symlink_to("site-packages")  # where Debian's Python looks
     (folder / "module").symlink_to(f"lib/{name}/site-packages/envoy_pyfilter")
     objects = [folder / "bin" / name, *modules.rglob("*.so")]
     objects.append(site / "envoy_pyfilter" / "libenvoy_pyfilter.so")  # finds libpython from there

@@ -74,3 +74,5 @@ def _slim(root: Path) -> None:
     rules = [f"path-exclude=/{place}/*\n" for place in _LEFT_OUT]
     rules.append("path-include=/usr/share/doc/*/copyright\n")
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text("".join(rules))
+    # The lists of a Debian that is not released yet are good for a week; a mirror may lag behind.
+    (root / "etc/apt/apt.conf.d/lists").write_text('Acquire::Check-Valid-Until "false";\n')

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Each Debian with its own Python: the wheel is built there, and serves where no compiler is.
+
+Of our tests those without the shared object run there, and one file with a real Envoy.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from . import base, build
+from .engine import Box, Engine
+from .test_image import served
+
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13", "forky": "3.14"}
+RELEASE = build.RELEASES[0]
+HERE = Path(__file__).parent
+# What the tests read, besides what is installed.
+FOLDERS = ("tests", "docs", "envoy", "bench", "abi", "plugin")
+FILES = ("pyproject.toml", "README.md", "CMakeLists.txt", "Makefile")
+
+
+@pytest.fixture(params=PYTHONS)
+def suite(request: pytest.FixtureRequest) -> str:
+    """Give the name of a Debian."""
+    return str(request.param)
+
+
+@pytest.fixture
+def image(engine: Engine, suite: str) -> str:
+    """Give our image on that Debian."""
+    return build.image(engine.client, RELEASE, suite)
+
+
+def without_compiler(box: Box) -> bool:
+    """Tell whether nothing there compiles C."""
+    found = box.run("sh", "-c", "command -v cc gcc clang tcc x86_64-linux-gnu-gcc; true")
+    return not found.strip()
+
+
+def test_the_image_on_each_debian(engine: Engine, image: str, suite: str) -> None:
+    """Envoy runs the Debian's own Python, without a compiler, and the entry is whole."""
+    box = engine.envoy(image)
+    assert 200 == served(box, "/debian")["response_code"]
+    library = f"libpython{PYTHONS[suite]}.so.1.0"
+    mapped = set(re.findall(r"libpython[\d.]+so[\d.]+", box.run("cat", "/proc/1/maps")))
+    assert {library} == mapped
+    assert suite in box.run("cat", "/etc/os-release")
+    assert without_compiler(box)
+
+
+def checkout() -> dict[str, bytes]:
+    """Give the files that the tests need, by their place in the container."""
+    paths = [build.ROOT / name for name in FILES]
+    for folder in FOLDERS:
+        paths += (build.ROOT / folder).rglob("*")
+    return {
+        f"/src/{path.relative_to(build.ROOT)}": path.read_bytes()
+        for path in paths
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.fixture
+def tests(engine: Engine, image: str, suite: str) -> str:
+    """Give an image with the wheel and what our tests need, on that Debian."""
+    arguments = {"BASE": base.ensure(engine.client, f"debian:{suite}-slim"), "ENVOY": RELEASE}
+    package = build.build(
+        engine.client,
+        f"{build.TAG}:package-{suite}",
+        build.ROOT,
+        dockerfile="envoy/Dockerfile",
+        target="package",
+        buildargs=arguments,
+    )
+    return build.build(
+        engine.client,
+        f"{build.TAG}:tests-{suite}",
+        HERE,
+        dockerfile="debian.Dockerfile",
+        buildargs={**arguments, "PACKAGE": package, "IMAGE": image},
+    )
+
+
+def test_our_tests_on_each_debian(engine: Engine, tests: str, suite: str) -> None:
+    """The unit tests, and what the client got against what the entry says, in a real Envoy."""
+    box = engine.run(tests, files=checkout())
+    assert without_compiler(box)
+    pytest_ = ["/venv/bin/python", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+    for what in (["tests/unit"], ["tests/e2e/test_deferral.py", "-k", RELEASE]):
+        said = box.run(*pytest_, *what)
+        print(suite, said)
+        assert re.search(r"^\d+ passed", said, re.MULTILINE), said
