@@ -8,6 +8,7 @@ Of our tests those without the shared object run there, and one file with a real
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,7 @@ PYTHONS = {"bookworm": "3.11", "trixie": "3.13", "forky": "3.14"}
 RELEASE = build.RELEASES[0]
 HERE = Path(__file__).parent
 # What the tests read, besides what is installed.
-FOLDERS = ("tests", "docs", "envoy", "bench", "abi", "plugin")
-FILES = ("pyproject.toml", "README.md", "CMakeLists.txt", "Makefile")
+FOLDERS = (".ci", "tests", "docs", "envoy", "bench", "abi", "plugin")
 
 
 @pytest.fixture(params=PYTHONS)
@@ -42,7 +42,9 @@ def without_compiler(box: Box) -> bool:
     return not found.strip()
 
 
-def test_the_image_on_each_debian(engine: Engine, image: str, suite: str) -> None:
+def test_the_image_on_each_debian(
+    engine: Engine, image: str, suite: str, show: Callable[[str], None]
+) -> None:
     """Envoy runs the Debian's own Python, without a compiler, and the entry is whole."""
     box = engine.envoy(image)
     assert 200 == served(box, "/debian")["response_code"]
@@ -51,11 +53,14 @@ def test_the_image_on_each_debian(engine: Engine, image: str, suite: str) -> Non
     assert {library} == mapped
     assert suite in box.run("cat", "/etc/os-release")
     assert without_compiler(box)
+    python, glibc = box.run("python3", "-V").strip(), box.run("getconf", "GNU_LIBC_VERSION")
+    assert python.startswith(f"Python {PYTHONS[suite]}.")
+    show(f"{suite}: {python}, {glibc.strip()}, {box.run('envoy', '--version').strip()}")
 
 
 def checkout() -> dict[str, bytes]:
     """Give the files that the tests need, by their place in the container."""
-    paths = [build.ROOT / name for name in FILES]
+    paths = list(build.ROOT.iterdir())
     for folder in FOLDERS:
         paths += (build.ROOT / folder).rglob("*")
     return {
