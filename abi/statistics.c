@@ -279,6 +279,10 @@ static void finish_running(statistics *t) {
 
 void statistics_complete(pyfilter_stream *s) {
   statistics *t = of(s);
+  if (t->written) {
+    return;
+  }
+  t->written = true;
   finish_running(t);
   t->counts[STATISTICS_STREAMS_CLOSED] = t->started && !t->failed_closed;
   count_all(s, t);
@@ -311,6 +315,7 @@ pyfilter_statistics *pyfilter_statistics_new(const char *key, size_t key_length,
   c->key = slice_copy(key, key_length);
   c->name_space = slice_copy(name_space, name_space_length);
   c->destination = slice_copy(destination, destination_length);
+  c->tells_destination = pyfilter_host_release() >= 40;
   return c;
 }
 

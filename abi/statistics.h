@@ -53,6 +53,7 @@ typedef struct statistics {
   bool failed_closed;  /* and the filter answered, or reset the stream, in its stead */
   bool over[SIDES];    /* the filter has answered: it is not asked any more */
   bool completing;     /* no call comes, and no policy is followed */
+  bool written;        /* once, whatever Envoy tells us */
 } statistics;
 
 typedef struct field_key {
@@ -65,6 +66,7 @@ struct pyfilter_statistics {
   slice key;         /* of filter state; empty: none */
   slice name_space;  /* of metadata; empty: none */
   slice destination;
+  bool tells_destination; /* up to 1.39 ext_proc has none */
   field_key *fields;
   size_t field_count;
   size_t counters[STATISTICS_COUNTERS]; /* their ids */

@@ -87,9 +87,7 @@ static value of_call(what made_of, const calls *c) {
   }
 }
 
-/* Up to 1.39 ext_proc has no destination; from 1.40 on none before a call has ended. */
-static bool has_destination(void) { return pyfilter_host_release() >= 40; }
-
+/* None before a call has ended. */
 static slice destination(const pyfilter_statistics *c, const statistics *t) {
   return t->finished ? c->destination : SLICE("");
 }
@@ -107,8 +105,8 @@ static value value_of(const field *f, const pyfilter_statistics *c, const statis
     case STATUS_BEFORE:
       return number(t->status_before_first_call);
     case DESTINATION:
-      return has_destination() ? (value){.kind = TEXT, .text = destination(c, t)}
-                               : (value){.kind = ABSENT};
+      return c->tells_destination ? (value){.kind = TEXT, .text = destination(c, t)}
+                                  : (value){.kind = ABSENT};
     default:
       return of_call(f->made_of, &t->of[f->hook]);
   }
@@ -144,7 +142,7 @@ static void put_line(text *out, const pyfilter_statistics *c, const statistics *
   put_numbers(out, SLICE("br"), &t->received, 1);
   put_numbers(out, SLICE("os"), &before, 1);
   out->length--; /* the comma */
-  if (has_destination()) {
+  if (c->tells_destination) {
     text_put(out, SLICE(",ds:"));
     text_put(out, destination(c, t));
   }

@@ -6,18 +6,21 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e.agent import Agent, socket_folder
 
 from .builds import RELEASES, Build, build_module, build_parts, build_sinks, build_stub
 from .cilium_wire import Wire
+from .clocked import Clocked
 from .configs import Config
 from .host import Host
 from .sinks import Sinks
 
 StartHost = Callable[..., Host]
 MakeConfig = Callable[..., Config]
+Clock = Callable[..., Clocked]
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +149,20 @@ def access() -> MakeConfig:
 def scripted() -> MakeConfig:
     """Load a filter with hooks: ``scripted(host, on_request_headers="return Reply(403)")``."""
     return lambda host, **config: _accepted(Config.scripted(host, **config))
+
+
+@pytest.fixture
+def clocked(host: Host, scripted: MakeConfig) -> Iterator[Clock]:
+    """Load a filter with these hooks: ``clocked(on_request_headers=TICK)``."""
+    used = {host}
+
+    def make(on: Host = host, config: Any = None, **hooks: str) -> Clocked:
+        used.add(on)
+        return Clocked(on, scripted, config or {}, hooks)
+
+    yield make
+    for one in used:
+        one("set", "monotonic_us", 0)
 
 
 @pytest.fixture(scope="module")

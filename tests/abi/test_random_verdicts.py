@@ -63,7 +63,9 @@ def loaded(host: Host, policy: str, lane: Lane) -> Config:
         hook: f'if stream.request_headers.get("x-{hook}") == b"raise":\n    raise ValueError'
         for hook in NOTICES
     }
-    return Config.scripted(host, access=True, config={"on_error": policy, "log": lane}, **hooks)
+    kept = {"key": "K", "metadata_namespace": "N", "fields": ["failed_open"]}
+    whole = {"on_error": policy, "log": lane, "statistics": kept}
+    return Config.scripted(host, access=True, config=whole, **hooks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
