@@ -25,6 +25,7 @@ import msgspec
 from ._decode import decode, parse_object
 from ._imports import ABOVE, load_class, raised, search_folders
 from ._problems import problem, suggestion
+from ._statistics import check_keys
 from ._statistics import compiled as compiled_statistics
 from ._struct import from_wire
 from .access import AccessConfig, AccessFilter, compile_plan
@@ -180,6 +181,7 @@ def _load(filter_name: str, value: dict[str, Any], *, validating: bool) -> Loade
     if config.statistics is not None:
         destination = f"{cls.__module__}:{cls.__qualname__}"
         statistics = compiled_statistics(value, config.statistics, destination)
+        check_keys(statistics, plan.state if plan is not None else ())
     return Loaded(_constructed(cls, config), instance, plan, statistics)
 
 

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from ._problems import problem, suggestion
+from ._problems import joined, problem, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .plan_spec import StateSpec
 
 _CALLS: Final = ("latency_us", "call_status")
 _BODIES: Final = ("call_count", "total_latency_us", "max_latency_us", "last_call_status")
@@ -116,6 +121,15 @@ def compiled(value: dict[str, Any], config: StatisticsConfig, destination: str) 
         counted=tuple(prefix + name for name in COUNTED),
         uncounted=tuple(prefix + name for name in UNCOUNTED),
     )
+
+
+def check_keys(spec: StatisticsSpec, states: Iterable[StateSpec]) -> None:
+    """Refuse keys of filter state that the filter's own ``state`` writes, too."""
+    own = {spec.key: "key"} | {key: "fields" for _, key in spec.fields}
+    for state in states:
+        key = state.key.decode()
+        if key in own:
+            raise problem(f"statistics.{own[key]}", f"{joined('state', key)} is written there, too")
 
 
 def _check_name(path: str, name: str) -> None:

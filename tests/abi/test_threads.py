@@ -70,6 +70,20 @@ def test_four_workers_one_file(start_tsan: StartHost) -> None:
     each_worker_is_in_order(config.log)
 
 
+def test_four_workers_with_statistics(start_tsan: StartHost) -> None:
+    """Each stream has its own; what they add up to is whole."""
+    host = start_tsan(concurrency=4)
+    kept = {"key": "K", "metadata_namespace": "N", "fields": ["failed_open"]}
+    hooks = {"on_request_headers": "pass", "on_response_headers": "pass"}
+    config = Config.scripted(host, access=True, config={"statistics": kept}, **hooks)
+    told = load(host, config)
+    config.end()
+    assert due(told) == written(config.log)
+    stats = host.stats()
+    assert 0 < stats["streams_started"] == stats["streams_closed"]
+    assert stats["streams_started"] <= stats["stream_msgs_sent"] == stats["stream_msgs_received"]
+
+
 def test_four_workers_under_asan(start: StartHost) -> None:
     """The same, with every borrowed byte freed after its hook."""
     host = start(concurrency=4)

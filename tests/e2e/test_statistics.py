@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from envoy_pyfilter._operator.rewrite import Options, apply, changes
 from envoy_pyfilter._statistics import FIELDS
 
 from . import bootstrap as b
@@ -243,3 +244,26 @@ def test_key_that_is_taken(new_site: Callable[[], Site]) -> None:
     assert "name" == told["theirs"]
     assert 1 == site.stat("state_conflicts")
     assert 1 == len(site.log_lines(rf"the filter state {THEIRS}, or a field's, was written before"))
+
+
+def test_operator(new_site: Callable[[], Site]) -> None:
+    """What the operator becomes by the filter's own config is what Envoy prints."""
+    site = new_site()
+    ours = site.filter({"on_request_headers": "pass"}, config={"statistics": STATISTICS})
+    asked = {
+        **{f"by {name} {what}": f"%EG_EXT_FILTER_STATE({name}:{what})%"
+           for name in ("stat.key", site.name)
+           for what in ("PLAIN", "TYPED", "bytes_sent", "request_header_call_status")},
+        **ORACLE,
+    }  # fmt: skip
+    listener = site.listener([ours], oracle=asked)
+    made = changes(listener, Options())
+    site.reopen(apply(listener, made))
+    site.fetch(answer=Answer())
+    (told,) = site.oracle()
+    for name in ("stat.key", site.name):
+        assert told["plain"] == told[f"by {name} PLAIN"]
+        assert told["typed"] == told[f"by {name} TYPED"]
+        assert told["typed"]["bytes_sent"] == told[f"by {name} bytes_sent"] > 0
+        assert "0" == told[f"by {name} request_header_call_status"]
+    assert [] == [notice for _, notice in made.notices]

@@ -120,6 +120,21 @@ def test_bad(case: str) -> None:
     assert f"access: {message}" == str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("k", "statistics.key: state.k is written there, too"),
+        ("k.bytes_sent", 'statistics.fields: state["k.bytes_sent"] is written there, too'),
+    ],
+)
+def test_key_of_its_own_state(state: str, message: str) -> None:
+    """A filter cannot write two things under one key."""
+    config = {"statistics": {"key": "k", "fields": ["bytes_sent"]}, "state": {state: "x"}}
+    with pytest.raises(ConfigError) as raised:
+        _config.load("access", json.dumps(config).encode(), validating=False)
+    assert f"access: {message}" == str(raised.value)
+
+
 def test_fakes_take_it() -> None:
     """A filter with statistics runs on the fakes, which keep none."""
     config = Filter.Config(statistics=StatisticsConfig(key="k"))
