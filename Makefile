@@ -30,6 +30,7 @@ help:
 	@echo 'make run         start Envoy $(firstword $(RELEASES)) with the access filter before a demo upstream'
 	@echo '                 (other arguments of envoy-pyfilter run: make run RUN="--upstream HOST:PORT")'
 	@echo 'make demo-llm    the same before an upstream that streams as an LLM API does: its tokens in a table'
+	@echo 'make demo-docker Envoy, an upstream and an agent in containers (docs/docker.md); make image builds only the image'
 	@echo 'make test        the whole test suite that needs no Docker (Envoy $(RELEASES))'
 	@echo 'make test-unit   the tests without the shared object; also test-abi, test-e2e, test-cli'
 	@echo 'make test-long   the tests that take minutes each'
@@ -86,6 +87,17 @@ run: $(VENV)/.made-package $(firstword $(ENVOYS))
 demo-llm: $(VENV)/.made-package $(VENV)/.made-tail $(firstword $(ENVOYS))
 	@exec $(BIN)/python envoy/demo_llm.py --envoy $(firstword $(RELEASES)) $(DEMO)
 
+# IMAGE: its tag. RELEASE: the Envoy in it.
+.PHONY: image demo-docker
+IMAGE   ?= envoy-pyfilter
+RELEASE ?= $(firstword $(RELEASES))
+export IMAGE
+image: $(VENV)/.made-package $(VENV)/.made-test
+	@cd tests && exec ../$(BIN)/python -m image.make_image $(IMAGE) $(RELEASE)
+
+demo-docker: image
+	@exec $(BIN)/python envoy/demo_docker.py
+
 build: $(VENV)/.made-tools
 	$(call step,building the wheel,$(BIN)/python -m pip wheel -q --no-build-isolation --no-deps -w dist .)
 	@ls dist/*.whl
@@ -119,7 +131,7 @@ test-long: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 
 # The image has a package and an Envoy of its own.
 test-docker: $(VENV)/.made-package $(VENV)/.made-test
-	$(PYTEST) tests/image -m docker
+	@if (cd tests && exec ../$(BIN)/python -m image.engine); then $(PYTEST) tests/image -m docker; fi
 
 PROFILE ?= quick
 BENCH   := $(BIN)/python -m bench --envoy $(firstword $(RELEASES))

@@ -94,7 +94,10 @@ def envoy_command(arguments: Sequence[str]) -> list[str]:
     if not FILTERS.is_dir():
         raise Refusal(f"no folder {FILTERS}: mount the folder of your filters there")
     text = text_of(config)
-    envoy = _envoy.find()
+    envoy = _envoy.present()
+    if envoy is None:
+        raise Refusal("no envoy on PATH")
+    _envoy.require_supported(envoy)
     config = _resolved(config, text)
     if not _ANOTHER_MODE.intersection(rest):
         reason = _reason(envoy, config, rest)

@@ -9,6 +9,7 @@ as JSON, and counts "tokens" in ``x-ai-*`` headers as AI gateways do.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -104,3 +105,14 @@ def demo_upstream() -> Iterator[int]:
         threading.Thread(target=server.serve_forever, name="demo upstream", daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+def main(host: str, port: str) -> None:
+    """Serve at an address until SIGTERM: ``python -m envoy_pyfilter._demo_upstream HOST PORT``."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with _Server((host, int(port)), _Handler) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

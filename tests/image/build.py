@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 RELEASES = [
     line for line in (ROOT / "envoy" / "version").read_text().splitlines() if line[0].isdigit()
 ]
-TAG = "envoy-pyfilter-test"
+TAG = f"envoy-pyfilter-test-{sha256(bytes(ROOT)).hexdigest()[:8]}"  # each checkout has its own
 
 
 @contextmanager

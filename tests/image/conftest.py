@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
-from docker.errors import DockerException
 
 from . import build, reaper
-from .engine import Engine, connect
+from .engine import Engine, NoEngine, connect
 
 SHOWN = "shown at the end"
 
@@ -42,8 +41,8 @@ def session() -> Iterator[Engine]:
     """Give the engine; in the end nothing that has the session's label is left."""
     try:
         engine = Engine(connect())
-    except DockerException as error:
-        pytest.skip(f"no container engine answers: {error}")
+    except NoEngine as told:
+        pytest.skip(str(told))
     with reaper.watching(engine.label):
         yield engine
         assert [] == reaper.left(engine.client, engine.label)
