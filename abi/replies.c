@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * replies.c: a filter answers in the upstream's place, or resets the stream. Hooks, and the stream's
- * end, can come within each of these calls, so all is noted before them.
+ * replies.c: a filter answers in the upstream's place, or resets the stream. Hooks, and the end of
+ * the stream, can come within each of these calls, so all is noted before them.
  */
 #include "stream.h"
 

@@ -135,7 +135,7 @@ enum {
   STATISTICS_FAILURE_MODE_ALLOWED = 6,
   STATISTICS_REJECTED_HEADER_MUTATIONS = 7,
   STATISTICS_IMMEDIATE_RESPONSES_SENT = 8,
-  STATISTICS_COUNTERS = 9,  /* those that can occur in process; the others are defined, and stay 0 */
+  STATISTICS_COUNTERS = 9,  /* that can count in process; the others are defined, and stay 0 */
   STATISTICS_CONFLICTS = 9, /* ours: keys of filter state that were taken */
 };
 
@@ -292,7 +292,8 @@ void pyfilter_reply_data(pyfilter_stream *s, envoy_dynamic_module_type_module_bu
                          bool end_of_stream);
 void pyfilter_reply_trailers(pyfilter_stream *s,
                              envoy_dynamic_module_type_module_http_header *trailers, size_t count);
-void pyfilter_reset(pyfilter_stream *s, envoy_dynamic_module_type_http_filter_stream_reset_reason reason,
+void pyfilter_reset(pyfilter_stream *s,
+                    envoy_dynamic_module_type_http_filter_stream_reset_reason reason,
                     envoy_dynamic_module_type_module_buffer details);
 /* A paused request goes on: the request entry that waited is written. */
 void pyfilter_resume_request(pyfilter_stream *s);
@@ -308,7 +309,7 @@ void pyfilter_late_ends(pyfilter_stream *s, int hook, int crossed);
 /* Whether a response's headers went past us, so that a reply in pieces would be a second one. */
 bool pyfilter_response_begun(pyfilter_stream *s);
 /* Counts a hook that raised and keeps its name for the record: the text lives as long as the process.
- * code: of gRPC, for statistics. Called inside a hook of the stream, whose host may be gone already. */
+ * code: of gRPC, for statistics. Called inside a hook of the stream; its host may be gone already. */
 void pyfilter_hook_failed(pyfilter_stream *s, const char *hook, int code);
 
 #endif

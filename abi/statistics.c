@@ -257,15 +257,15 @@ static void tell_conflict(pyfilter_stream *s, pyfilter_statistics *c) {
                                                                     1);
   if (!atomic_exchange_explicit(&c->conflict_logged, true, memory_order_relaxed)) {
     host_log(envoy_dynamic_module_type_log_level_Warn,
-             "envoy_pyfilter: statistics: the filter state %.*s, or a field's, was written before by "
-             "another filter of the same stream; its value stays (said once, counted in "
+             "envoy_pyfilter: statistics: the filter state %.*s, or a field's, was written before "
+             "by another filter of the same stream; its value stays (said once, counted in "
              "state_conflicts)",
              (int)c->key.length, c->key.data);
   }
 }
 
-/* A hook that is on the stack has answered: it ended the stream. One that paused has not, and a body
- * that did not come whole was never asked about. */
+/* A hook that is on the stack has answered: it ended the stream. One that paused has not, and a
+ * body that did not come whole was never asked about. */
 static void finish_running(statistics *t) {
   for (int side = 0; side < SIDES; side++) {
     if (t->open[side].state == RUNNING) {

@@ -2,10 +2,11 @@
  *
  * statistics.h: what native ext_proc tells of its calls, told of the hooks of a stream.
  *
- * A call is one of the six hooks that the class overrides. It begins with the crossing and ends when
- * the hook returns; one that paused ends when its side goes on, and a body that is buffered is one call,
- * which takes as long as its hooks. Each side has one call at a time, as in ext_proc. Only streams of configs with `statistics` have any of this; stream.c asks for the config's
- * pointer before it calls anything here.
+ * A call is one of the six hooks that the class overrides. It begins with the crossing and ends
+ * when the hook returns; one that paused ends when its side goes on, and a body that is buffered is
+ * one call, which takes as long as its hooks. Each side has one call at a time, as in ext_proc. Only
+ * streams of configs with `statistics` have any of this; stream.c asks for the config's pointer
+ * before it calls anything here.
  */
 #ifndef PYFILTER_STATISTICS_H
 #define PYFILTER_STATISTICS_H

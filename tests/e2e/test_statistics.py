@@ -267,3 +267,17 @@ def test_operator(new_site: Callable[[], Site]) -> None:
         assert told["typed"]["bytes_sent"] == told[f"by {name} bytes_sent"] > 0
         assert "0" == told[f"by {name} request_header_call_status"]
     assert [] == [notice for _, notice in made.notices]
+
+
+def test_filter_of_an_access_log(new_site: Callable[[], Site]) -> None:
+    """An expression of an access log's filter reads the object's numbers."""
+    site = new_site()
+    ours = site.filter({"on_request_headers": "pass"}, config={"statistics": STATISTICS})
+    expression = "metadata.filter_metadata['stat.space']['bytes_sent'] > 1.0"
+    kind = "extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    cel = b.typed("envoy.access_loggers.extension_filters.cel", kind, expression=expression)
+    log = b.file_log(site.oracle_path, ORACLE)
+    site.open([ours], loggers=[{**log, "filter": {"extension_filter": cel}}], oracle=ORACLE)
+    site.fetch(answer=Answer())
+    one, other = site.oracle(2)  # the filtered log's line, and that of the log without a filter
+    assert one["plain"] == other["plain"]
