@@ -61,7 +61,7 @@ def file_log(path: Path, log_format: dict[str, Any]) -> dict[str, Any]:
 
 
 def pipe_cluster(name: str, socket: Path) -> dict[str, Any]:
-    """Give a gRPC cluster behind a UNIX socket."""
+    """Give an HTTP/2 cluster behind a UNIX socket."""
     cluster = _cluster(name, {"pipe": {"path": str(socket)}})
     return {**cluster, "typed_extension_protocol_options": HTTP2}
 
@@ -71,15 +71,31 @@ def upstream(scenario: Scenario) -> dict[str, Any]:
     return whole(_answer(job.response_headers(scenario)), [], [], [])
 
 
-def measured(scenario: Scenario, setup: Setup, upstream_port: int | None) -> dict[str, Any]:
+def llm_socket(folder: Path) -> Path:
+    """Tell where the upstream that streams as an LLM's API does listens."""
+    return folder / "llm.sock"
+
+
+def behind(scenario: Scenario, folder: Path, port: int | None) -> dict[str, Any] | None:
+    """Give the cluster of what is behind the measured Envoy; None: it answers by itself."""
+    if scenario.llm:
+        return pipe_cluster("upstream", llm_socket(folder))
+    if scenario.upstream:
+        address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+        return _cluster("upstream", address)
+    return None
+
+
+def measured(
+    scenario: Scenario, setup: Setup, upstream_cluster: dict[str, Any] | None
+) -> dict[str, Any]:
     """Give the config of the Envoy that is measured."""
     clusters = list(setup.clusters)
-    if upstream_port is None:
+    if upstream_cluster is None:
         route = _answer(job.response_headers(scenario))
     else:
-        address = {"socket_address": {"address": "127.0.0.1", "port_value": upstream_port}}
-        clusters.append(_cluster("upstream", address))
-        route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
+        clusters.append(upstream_cluster)
+        route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}
     return whole(route, setup.filters, setup.logs, clusters)
 
 

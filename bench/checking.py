@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench import bootstrap, h2load, job
+from bench import bootstrap, h2load
 from bench.bootstrap import file_log
 from bench.trouble import Trouble, wait_for
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bench.scenarios import Scenario
     from bench.setup import Setup
 
-SENT = 2000
 SOON = ("--file-flush-interval-msec", "100")  # Envoy's own file logs are not waited for
 
 
@@ -30,20 +29,21 @@ def check(bench: Bench, scenario: Scenario, name: str) -> dict[str, Any]:
 
     Give Envoy's config as it is measured; ``FOLDER`` in it is where the variant's files lie.
     """
+    sent = scenario.requests
     with bench.folder(f"check-{name}") as folder:
         witness = folder / "witness.log"
         plain = bench.setup(name, folder)
         setup = _writing(_with_witness(plain, witness))
         with bench.envoy(scenario, setup, folder, options=SOON) as envoy:
-            h2load.send(scenario, envoy.port, SENT)
+            h2load.send(scenario, envoy.port, sent)
             if setup.output is not None and not setup.buffered:
-                _wait_for_lines(setup.output)
+                _wait_for_lines(setup.output, sent)
         with _naming(name):
             if setup.output is not None:
-                compare_output(setup, setup.output)
+                compare_output(setup, setup.output, sent)
             if setup.witness is not None:
-                compare_witness(witness, setup.witness[1])
-        config = bootstrap.measured(scenario, plain, 0 if scenario.upstream else None)
+                compare_witness(witness, setup.witness[1], sent)
+        config = bootstrap.measured(scenario, plain, bootstrap.behind(scenario, folder, 0))
         found: dict[str, Any] = json.loads(json.dumps(config).replace(str(folder), "FOLDER"))
         return found
 
@@ -63,10 +63,10 @@ def _writing(setup: Setup) -> Setup:
     return replace(setup, server=replace(setup.server, arguments=arguments))
 
 
-def _wait_for_lines(path: Path) -> None:
+def _wait_for_lines(path: Path, sent: int) -> None:
     """Give it time to write them all; a lack is told by the comparison."""
     with suppress(Trouble):
-        wait_for(lambda: len(_lines(path)) >= SENT, "the lines", 10)
+        wait_for(lambda: len(_lines(path)) >= sent, "the lines", 10)
 
 
 def _lines(path: Path) -> list[str]:
@@ -74,11 +74,11 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def compare_output(setup: Setup, path: Path) -> None:
+def compare_output(setup: Setup, path: Path, sent: int) -> None:
     """Raise ``Trouble`` unless the file at *path* has the right lines for all that was sent."""
     lines = _lines(path) if path.exists() else []
     read = setup.read
-    expected = {key: text for key, text in job.EXPECTED.items() if key not in setup.lacks}
+    expected = {key: text for key, text in setup.expected.items() if key not in setup.lacks}
     if read is None:
         raise Trouble("its output has no reader")
     for line in lines:
@@ -89,19 +89,19 @@ def compare_output(setup: Setup, path: Path) -> None:
         if found != expected:
             raise Trouble(f"wrote {found}, not {expected}")
     if setup.buffered:
-        if not 0 < len(lines) <= SENT:
-            raise Trouble(f"wrote {len(lines)} lines for {SENT} requests")
-    elif len(lines) != SENT:
-        raise Trouble(f"wrote {len(lines)} lines for {SENT} requests")
+        if not 0 < len(lines) <= sent:
+            raise Trouble(f"wrote {len(lines)} lines for {sent} requests")
+    elif len(lines) != sent:
+        raise Trouble(f"wrote {len(lines)} lines for {sent} requests")
 
 
-def compare_witness(path: Path, expected: str) -> None:
+def compare_witness(path: Path, expected: str, sent: int) -> None:
     """Raise ``Trouble`` unless Envoy's log at *path* has the *expected* line for each request."""
     lines = _lines(path)
     wrong = [line for line in lines if line != expected]
-    if wrong or len(lines) != SENT:
+    if wrong or len(lines) != sent:
         raise Trouble(
-            f"Envoy's own log has {len(lines)} lines for {SENT} requests, of which {len(wrong)} "
+            f"Envoy's own log has {len(lines)} lines for {sent} requests, of which {len(wrong)} "
             f"are not {expected!r} {wrong[:1]}"
         )
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench import instructions, tools
-from bench.instructions import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +90,7 @@ def _costs(bench: Bench, scenario: Scenario, name: str) -> Costs:
     with bench.folder(f"functions-{name}") as folder:
         dump = instructions.counted(bench, scenario, name, folder)
         printed = tools.run(["callgrind_annotate", "--threshold=100", "--auto=no", str(dump)])
-    return named(parse(printed, COUNTED), symbols())
+    return named(parse(printed, scenario.requests), symbols())
 
 
 def _most(costs: dict[_Key, float], count: int) -> list[tuple[_Key, float]]:

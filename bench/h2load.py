@@ -40,10 +40,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def command(scenario: Scenario, port: int | str, *options: str) -> list[str]:
     """Give the command for *scenario*'s requests; *options* say how many, and how fast."""
-    headers = job.request_headers(scenario)
+    headers, path = job.request_headers(scenario), job.path(scenario)
     protocol = ["--h1"] if scenario.protocol == "h1" else []
     pairs = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    return ["h2load", *protocol, "-t", "1", *options, *pairs, f"http://127.0.0.1:{port}{job.PATH}"]
+    return ["h2load", *protocol, "-t", "1", *options, *pairs, f"http://127.0.0.1:{port}{path}"]
 
 
 def load_options(scenario: Scenario, seconds: float) -> list[str]:

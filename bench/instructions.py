@@ -2,8 +2,9 @@
 """
 Instructions of one request: the whole Envoy process under callgrind.
 
-300 requests to warm up, then three times 2,000 on one connection, of which the cheapest counts:
-what Envoy does by the clock only adds. User space only: system calls and caches are not in it.
+300 requests to warm up, then three times 2,000 on one connection (a scenario may say that it is
+fewer), of which the cheapest counts: what Envoy does by the clock only adds. User space only:
+system calls and caches are not in it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bench.running import Bench
     from bench.scenarios import Scenario
 
-WARM_UP, COUNTED, TIMES = 300, 2000, 3
+WARM_UP, TIMES = 300, 3
 TOOLS = ("valgrind", "callgrind_control", "h2load")
 
 
@@ -29,7 +30,7 @@ def commands(scenario: Scenario) -> list[str]:
     """Give what is run for one count, for the report."""
     warm, counted = (
         shlex.join(h2load.command(scenario, "PORT", *h2load.number_options(number)))
-        for number in (WARM_UP, COUNTED)
+        for number in (_warm_up(scenario), scenario.requests)
     )
     return [
         shown(1, *_under("CALLGRIND")),
@@ -42,7 +43,7 @@ def commands(scenario: Scenario) -> list[str]:
 def count(bench: Bench, scenario: Scenario, name: str) -> float:
     """Give the instructions of one request through a variant."""
     with bench.folder(f"count-{name}") as folder:
-        return total(counted(bench, scenario, name, folder)) / COUNTED
+        return total(counted(bench, scenario, name, folder)) / scenario.requests
 
 
 def counted(bench: Bench, scenario: Scenario, name: str, folder: Path) -> Path:
@@ -50,13 +51,17 @@ def counted(bench: Bench, scenario: Scenario, name: str, folder: Path) -> Path:
     setup = bench.setup(name, folder)
     out = folder / "callgrind.out"
     with bench.envoy(scenario, setup, folder, under=_under(out)) as envoy:
-        h2load.send(scenario, envoy.port, WARM_UP)
+        h2load.send(scenario, envoy.port, _warm_up(scenario))
         tools.run(["callgrind_control", "-i", "on", str(envoy.pid)])
         for _ in range(TIMES):
-            h2load.send(scenario, envoy.port, COUNTED)
+            h2load.send(scenario, envoy.port, scenario.requests)
             tools.run(["callgrind_control", "-d", str(envoy.pid)])
     # A dump that was asked for has a number; the one without is of the end.
     return min((Path(f"{out}.{number + 1}") for number in range(TIMES)), key=total)
+
+
+def _warm_up(scenario: Scenario) -> int:
+    return min(WARM_UP, scenario.requests)
 
 
 def _under(out: Path | str) -> tuple[str, ...]:

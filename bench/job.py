@@ -62,7 +62,20 @@ STATISTICS_WITNESS = (
     "rh: 0",
 )
 """What variants with statistics write, as far as no clock is in it."""
+LLM_PATH = "/v1/chat/completions"
+LLM_CHUNKS = 200
+LLM_EXPECTED = {"model": "bench-1", "total_tokens": "208", "chunks": str(LLM_CHUNKS)}
+"""What the stream of ``peers/llm_server.py`` tells."""
+LLM_WITNESS = (
+    "%DYNAMIC_METADATA(llm_usage:model)% %DYNAMIC_METADATA(llm_usage:total_tokens)%",
+    "bench-1 208",
+)
 _LARGE = 40
+
+
+def path(scenario: Scenario) -> str:
+    """Give what is asked for."""
+    return LLM_PATH if scenario.llm else PATH
 
 
 def request_headers(scenario: Scenario) -> dict[str, str]:
@@ -93,6 +106,11 @@ def of_entry(line: str) -> dict[str, str]:
     for headers in (request, response):
         found.update({key: headers[name] for key, name in names.items() if name in headers})
     return {key: str(value) for key, value in found.items()}
+
+
+def of_usage(line: str) -> dict[str, str]:
+    """Read a line of the external processor that reads an LLM's stream."""
+    return dict(zip(LLM_EXPECTED, line.split("\t"), strict=True))
 
 
 def of_tabs(line: str) -> dict[str, str]:

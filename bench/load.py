@@ -80,7 +80,7 @@ def all_up(
             setup = bench.setup(variant, folder)
             envoys[name] = stack.enter_context(bench.envoy(scenario, setup, folder))
             if warm_up:
-                h2load.send(scenario, envoys[name].port, warm_up)
+                h2load.send(scenario, envoys[name].port, min(warm_up, scenario.requests))
         yield envoys
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from envoy_pyfilter import _envoy
 from envoy_pyfilter._console import Refusal
 
-from bench import bootstrap
+from bench import bootstrap, job
 from bench.envoy import Envoy, started, stop
+from bench.setup import Server
 from bench.tools import ROOT
 from bench.trouble import Trouble, wait_for
 from bench.variants import variant
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.scenarios import Scenario
-    from bench.setup import Server, Setup
+    from bench.setup import Setup
 
 
 class Bench:
@@ -71,8 +72,11 @@ class Bench:
                 behind = bootstrap.upstream(scenario)
                 inner = started(binary=self.binary, config=behind, folder=folder / "upstream")
                 port = stack.enter_context(inner).port
+            if scenario.llm:
+                stack.enter_context(serving(_llm(folder), folder))
             server = stack.enter_context(serving(setup.server, folder)) if setup.server else None
-            config = bootstrap.measured(scenario, setup, port)
+            cluster = bootstrap.behind(scenario, folder, port)
+            config = bootstrap.measured(scenario, setup, cluster)
             envoy = started(
                 binary=self.binary,
                 config=config,
@@ -96,11 +100,18 @@ def bench(release: str | None) -> Iterator[Bench]:
         yield Bench(release, Path(work))
 
 
+def _llm(folder: Path) -> Server:
+    socket = bootstrap.llm_socket(folder)
+    return Server(
+        arguments=["bench.peers.llm_server", str(socket), str(job.LLM_CHUNKS)], socket=socket
+    )
+
+
 @contextmanager
 def serving(server: Server, folder: Path) -> Iterator[int]:
     """Run a server beside Envoy until the block ends, and give its process id."""
     command = [sys.executable, "-m", *server.arguments]
-    log = folder / "server.log"
+    log = folder / f"{server.socket.stem}.log"
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT)
 

@@ -20,6 +20,8 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     protocol: Literal["h1", "h2"] = "h1"
     upstream: bool = False
     """A second Envoy behind the first; else the first one answers by itself."""
+    llm: bool = False
+    """An upstream that streams as an LLM's API does; what is asked for is that, not the job."""
     headers: Literal["small", "large"] = "small"
     workers: int = 1
     connections: int = 8
@@ -27,6 +29,8 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Requests that are under way at a time on each connection (HTTP/2)."""
     rate: int = 0
     """Requests a second of all connections; 0: as many as go (closed loop)."""
+    requests: int = 2000
+    """How many are sent at a time to count instructions, and to see that the work is done."""
     instructions: list[str] = []
     load: list[str] = []
     scaling: list[str] = []

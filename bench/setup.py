@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.job import EXPECTED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -34,7 +36,8 @@ class Setup:
     output: Path | None = None
     """The file with a line for each request."""
     read: Callable[[str], dict[str, str]] | None = None
-    """Reads a line of it into the ten values."""
+    """Reads a line of it into the ten values, or what else is expected."""
+    expected: dict[str, str] = field(default_factory=lambda: EXPECTED)
     lacks: tuple[str, ...] = ()
     """Those of the ten that its format has no place for."""
     buffered: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench import compiling, contended, job, ours
+from bench import compiling, contended, job, llm, ours
 from bench.bootstrap import STRING, file_log, module, pipe_cluster, typed
 from bench.setup import Server, Setup
 from bench.tools import PEERS
@@ -184,6 +184,10 @@ VARIANTS: dict[str, Callable[[Path], Setup]] = {
     "ours-hooks-statistics": ours.ours_hooks_statistics,
     "ours-hook": ours.ours_hook,
     "ours-hooks-three": ours.ours_hooks_three,
+    "ext-proc-llm": llm.ext_proc,
+    "ours-chunk-empty": llm.chunk_empty,
+    "ours-chunk-read": llm.chunk_read,
+    "ours-llm-usage": llm.usage,
     "ours-json-quiet": contended.json_quiet,
     "ours-json-busy": contended.json_busy,
     "ours-json-busy-free": contended.json_busy_free,

@@ -59,21 +59,25 @@ def values(headers: Any, fields: dict[str, str]) -> list[bytes]:
     return [found[name] for name in fields.values()]
 
 
+async def serve(processor: Any, socket: str) -> None:
+    """Let *processor* serve Envoy's streams on a socket."""
+    handler: Any = grpc.stream_stream_rpc_method_handler(
+        processor.process,
+        request_deserializer=processor.request.FromString,
+        response_serializer=lambda answer: answer.SerializeToString(),
+    )
+    handlers = grpc.method_handlers_generic_handler(SERVICE, {"Process": handler})
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((handlers,))
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    await server.wait_for_termination()
+
+
 async def main(socket: str, file: str) -> None:
     """Serve until the process is ended."""
     with Path(file).open("ab", buffering=BUFFER) as out:  # noqa: ASYNC230 (before the first stream)
-        processor = Processor(out)
-        handler: Any = grpc.stream_stream_rpc_method_handler(
-            processor.process,
-            request_deserializer=processor.request.FromString,
-            response_serializer=lambda answer: answer.SerializeToString(),
-        )
-        handlers = grpc.method_handlers_generic_handler(SERVICE, {"Process": handler})
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((handlers,))
-        server.add_insecure_port(f"unix:{socket}")
-        await server.start()
-        await server.wait_for_termination()
+        await serve(Processor(out), socket)
 
 
 if __name__ == "__main__":

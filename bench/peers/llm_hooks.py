@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from envoy_pyfilter import Counter, Filter, Stream
+from envoy_pyfilter import Filter, Stream
 
 
 class Empty(Filter):
@@ -19,14 +19,3 @@ class Reads(Filter):
     def on_response_body(self, stream: Stream, end_of_stream: bool) -> None:  # noqa: ARG002
         """Read."""
         stream.response_body.read()
-
-
-class Counts(Filter):
-    """Counts chunks, to see that there are as many as are meant."""
-
-    chunks = Counter("chunks")
-
-    def on_response_body(self, stream: Stream, end_of_stream: bool) -> None:
-        """Count those that are not the empty one at the end."""
-        if stream.response_body.size or not end_of_stream:
-            self.chunks.add(stream)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stream that ``python -m bench.llm`` measures."""
+"""The stream of the scenario ``llm``."""
 
 from __future__ import annotations
 
