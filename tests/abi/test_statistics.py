@@ -151,7 +151,9 @@ def test_destination_is_of_1_40(each_host: Host, clocked: Clock) -> None:
     assert f"rh:5:0,bs:{size(request(stream.name))},br:0,os:0{ending}" == state["K"]
 
 
-@pytest.mark.parametrize("hooked", ["on_response_headers", "on_stream_complete"])
+@pytest.mark.parametrize(
+    "hooked", ["on_response_headers", "on_stream_complete", "on_config_destroy"]
+)
 def test_nothing_was_called(clocked: Clock, hooked: str) -> None:
     """The line is there all the same, as is ext_proc's, without a destination."""
     here = clocked(**{hooked: "pass"})
