@@ -127,3 +127,9 @@ def native(key: str, who: str, acts: Acts, *, buffered: bool, **fields: Any) -> 
         message_timeout="20s",  # a machine may be busy
         **fields,
     )
+
+
+def disabled() -> b.Dict:
+    """Give what a route says to do without the filter."""
+    kind = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
+    return {"@type": f"type.googleapis.com/{kind}", "disabled": True}

@@ -27,7 +27,7 @@ _UPSTREAM = "cluster.upstream.upstream_cx_rx_bytes_total"
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the client got, what one line of the access log says, and Envoy's counters."""
+    """What the client got, what a line of the access log says, and Envoy's counters."""
 
     status: int
     body: bytes
@@ -56,9 +56,9 @@ class Player:
         finally:
             for gate in (self._head, *answer.gates):
                 gate.open()
-        (line,) = self._site.oracle(1)
+        line = self._site.oracle(scene.lines)[-1]
         self._settle(scene)
-        return Told(status=got.status, body=got.body, line=line, counters=self._counters())
+        return Told(status=got.status, body=got.body, line=line, counters=self._counters(scene))
 
     def _exchange(self, scene: Scene, client: Client, request: Request, answer: Answer) -> Response:
         sending = self._steps_of_request(client, request)
@@ -122,7 +122,7 @@ class Player:
         """Wait until the worker has worked off what it read, and calls have been answered."""
         self._round()
         if not scene.holds:
-            until(self._answered, self._stats)
+            until(lambda: self._answered(scene), self._stats)
             self._round()
 
     def _round(self) -> None:
@@ -131,8 +131,8 @@ class Player:
             probe.sendall(b"GET / HTTP/1.1\r\nhost: probe\r\n\r\n")
             assert probe.recv(1)
 
-    def _answered(self) -> bool:
-        told = self._counters()
+    def _answered(self, scene: Scene) -> bool:
+        told = self._counters(scene)
         over = ("streams_closed", "streams_failed")
         same = told.get("stream_msgs_sent", 0) == told.get("stream_msgs_received", 0)
         return same or any(told.get(name, 0) for name in over)
@@ -147,9 +147,12 @@ class Player:
         name = re.escape(self._site.name)
         return self._site.envoy.stats(f"^(http\\.{name}\\.|cluster\\.upstream\\.upstream_cx_rx)")
 
-    def _counters(self) -> dict[str, int]:
-        prefix = f"http.{self._site.name}.ext_proc."
-        found = self._stats()
+    def _counters(self, scene: Scene) -> dict[str, int]:
+        """Give the counters of the filter, without those that begin with our instance's name."""
+        whole = f"http.{self._site.name}.ext_proc."
+        prefix = whole + (f"{scene.stat_prefix.rstrip('.')}." if scene.stat_prefix else "")
         return {
-            name[len(prefix) :]: value for name, value in found.items() if name.startswith(prefix)
+            name.removeprefix(prefix): value
+            for name, value in self._stats().items()
+            if name.startswith(whole) and not name.startswith(f"{whole}{self._site.name}.")
         }

@@ -25,8 +25,10 @@ class Scene:
     answer: Answer = field(default_factory=Answer)
     allow: bool = False  # a failure passes
     native: Mapping[str, Any] = field(default_factory=dict)  # more of the native filter's config
+    stat_prefix: str = ""
+    disabled: bool = False  # the filter, on the route
+    lines: int = 1  # of Envoy's access log; the last one counts
     path: bytes = b""  # another than the answer's
-    route: Mapping[str, Any] = field(default_factory=dict)
     reaches_upstream: bool = True
     gone_after_sending: int = 0  # steps after which the client leaves
     gone_after_answering: int = 0
@@ -126,6 +128,11 @@ SCENES: dict[str, Scene] = {
         request=MANY,
         answer=MUCH,
     ),
+    "bodies are emptied": Scene(
+        acts=doing("request_body", Act(body=b""), response_body=Act(body=b"")),
+        request=MANY,
+        answer=MUCH,
+    ),
     "buffered: a header is set with the body": Scene(
         buffered=True,
         acts={**NO_TRAILERS, "request_body": Act(sets=("x-new", "1"))},
@@ -142,6 +149,9 @@ SCENES: dict[str, Scene] = {
     ),
     "a refused header, allowed": Scene(
         acts={**HEADERS, "request_headers": Act(sets=("x-new", "a\nb"))}, allow=True
+    ),
+    "a header too large": Scene(
+        acts={**HEADERS, "request_headers": Act(sets=("x-new", "a" * 70_000))}
     ),
     "a refused header is forgiven": Scene(
         acts={**HEADERS, "request_headers": Act(sets=("host", ""), forgives=True)}
@@ -160,9 +170,22 @@ SCENES: dict[str, Scene] = {
     "buffered: a reply to a response body": Scene(
         buffered=True, acts={**NO_TRAILERS, "response_body": Act(reply=502)}, answer=MUCH
     ),
+    "a reply to a response body": Scene(acts=doing("response_body", Act(reply=502)), answer=MUCH),
+    "a reply to response trailers": Scene(
+        acts=doing("response_trailers", Act(reply=502)), answer=FULL
+    ),
     # --- failures ---
     **_failures(),
     # --- others ---
+    "a prefix": Scene(acts=HEADERS, stat_prefix="inner"),
+    "a prefix with a dot": Scene(acts=HEADERS, stat_prefix="in.ner."),
+    "disabled on the route": Scene(disabled=True),
+    "an internal redirect": Scene(
+        acts={**HEADERS, "request_body": PASS},
+        request=Request(method=b"POST", body=[b"one"]),
+        answer=Answer(status=307, headers=[(b"location", b"http://e2e.test/bytes/5")], body=()),
+        lines=2,
+    ),
     "Envoy answers": Scene(path=b"/direct", reaches_upstream=False),
     "the upstream refuses": Scene(path=b"/refused", reaches_upstream=False, both_protocols=True),
     "the upstream resets": Scene(answer=Answer(reset="before_headers")),
