@@ -16,6 +16,7 @@
 enum {
   MOST_READS = 64,   /* of one hook */
   MOST_HEADERS = 128, /* of a map that is looked through */
+  MOST_PIECES = 16,  /* of a body */
   LENGTHS = 64,      /* names from this length on do not join a list */
   MAPS = 4,
   NONE = 0xff,
@@ -245,7 +246,7 @@ size_t reads_run(const pyfilter_reads *all, int hook, void *envoy, char *area) {
   return to != NULL && is_plain(area, to, l->count, absent) ? (size_t)(to - area) - 1 : 0;
 }
 
-/* --- a whole map, for Python (services.h) --- */
+/* --- a whole map or body, for Python (services.h) --- */
 
 int64_t pyfilter_headers_run(pyfilter_seat *seat, uint64_t serial, int map) {
   void *envoy = pyfilter_seat_envoy(seat, serial);
@@ -270,6 +271,33 @@ int64_t pyfilter_headers_run(pyfilter_seat *seat, uint64_t serial, int map) {
     }
   }
   return to != NULL && is_plain(area, to, 2 * count, 0) ? to - area - 1 : -1;
+}
+
+int64_t pyfilter_body_run(pyfilter_seat *seat, uint64_t serial, int which) {
+  void *envoy = pyfilter_seat_envoy(seat, serial);
+  if (envoy == NULL) {
+    return -2;
+  }
+  envoy_dynamic_module_type_envoy_buffer pieces[MOST_PIECES];
+  size_t count = envoy_dynamic_module_callback_http_get_body_chunks_size(envoy, which);
+  if (count > MOST_PIECES) {
+    return -1;
+  }
+  if (count == 0 || !envoy_dynamic_module_callback_http_get_body_chunks(envoy, which, pieces)) {
+    return 0;
+  }
+  char *area = pyfilter_seat_area(seat);
+  size_t length = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (pieces[i].length > SEAT_AREA - length) {
+      return -1;
+    }
+    if (pieces[i].length > 0) {
+      memcpy(area + length, pieces[i].ptr, pieces[i].length);
+    }
+    length += pieces[i].length;
+  }
+  return (int64_t)length;
 }
 
 int pyfilter_state_set(pyfilter_seat *seat, uint64_t serial, const char *key, size_t key_length,

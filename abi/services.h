@@ -95,6 +95,8 @@ int pyfilter_reads_add(pyfilter_reads *all, int hook, int source, int attribute,
 /* Writes all names and values of a map into the area, a line feed between two, and returns the
  * length; -1: it has to be asked for otherwise; -2: pyfilter_seat_envoy gives NULL. */
 int64_t pyfilter_headers_run(pyfilter_seat *seat, uint64_t serial, int map);
+/* The same of the bytes of a body. */
+int64_t pyfilter_body_run(pyfilter_seat *seat, uint64_t serial, int which);
 /* Writes filter state: 1; 0: the key has a value, or Envoy refuses; -1: pyfilter_seat_envoy gives NULL. */
 int pyfilter_state_set(pyfilter_seat *seat, uint64_t serial, const char *key, size_t key_length,
                        const char *value, size_t value_length);
