@@ -5,4 +5,5 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.oracle", f"{__name__}.site")
+_HELPERS = ("oracle", "site", "statistics_compare", "statistics_lines")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _HELPERS))

@@ -315,19 +315,28 @@ def bootstrap(
     clusters: list[Dict],
     runtime: Dict | None = None,
     overload: Dict | None = None,
+    stats: str = "",
 ) -> Dict:
     """
     Give a bootstrap whose listeners come from a file that Envoy watches.
 
-    *runtime* holds its keys, *overload* is its overload manager.
+    *runtime* holds its keys, *overload* is its overload manager, *stats* a pattern of the only
+    stats that are kept.
     """
     layer = {"name": "e2e", "static_layer": runtime or {}}
     return {
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "stats_flush_on_admin": True,
+        **({"stats_config": only_stats(stats)} if stats else {}),
         "dynamic_resources": {"lds_config": {"path_config_source": {"path": str(listeners_file)}}},
         "static_resources": {"clusters": clusters},
         "layered_runtime": {"layers": [layer]},
         **({} if overload is None else {"overload_manager": overload}),
     }
+
+
+def only_stats(pattern: str) -> Dict:
+    """Keep the stats whose whole names match."""
+    patterns = [{"safe_regex": {"regex": pattern}}]
+    return {"stats_matcher": {"inclusion_list": {"patterns": patterns}}}

@@ -60,6 +60,7 @@ class Envoy:
         drain_seconds: int = 1,
         runtime: Dict | None = None,
         overload: Dict | None = None,
+        stats: str = "",
     ) -> None:
         """
         Prepare; ``start`` starts it.
@@ -67,7 +68,8 @@ class Envoy:
         *stdout* is a file descriptor for Envoy's standard output, else it goes to a file.
         *wrapper* is a command that runs another one, as ``nice`` does. After *drain_seconds* the
         connections of a replaced listener are cut. *runtime* holds keys of Envoy's runtime,
-        *overload* is its overload manager.
+        *overload* is its overload manager. *stats* is a pattern of the only stats that it keeps,
+        for one with many listeners.
         """
         self.release = release
         self.folder = folder
@@ -83,6 +85,7 @@ class Envoy:
         self._drain_seconds = drain_seconds
         self._runtime = runtime
         self._overload = overload
+        self._stats = stats
         self._process: subprocess.Popen[bytes] | None = None
         self._version = 0
         self._admin: tuple[str, int] = ("", 0)
@@ -94,7 +97,7 @@ class Envoy:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_listeners()
         config = self.folder / "envoy.json"
-        whole = bootstrap(self._lds, self._clusters, self._runtime, self._overload)
+        whole = bootstrap(self._lds, self._clusters, self._runtime, self._overload, self._stats)
         config.write_text(json.dumps(whole))
         address = self.folder / "admin"
         address.unlink(missing_ok=True)

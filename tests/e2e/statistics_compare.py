@@ -2,7 +2,8 @@
 """
 Two sides of a scene, value by value, and the differences that are known.
 
-Of latencies and bytes only the presence is compared; ``check_plausible`` looks at latencies.
+Of latencies and bytes only the presence is compared; ``check_plausible`` looks at their values,
+with Envoy's own access log as the witness.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _told(told: Told, asked: str) -> Values:
 
 
 def check_plausible(told: Told) -> None:
-    """Insist that calls took no longer than the stream."""
+    """Insist that calls took no longer than the stream, and were handed the request's body."""
     typed, line = told.line["typed"], told.line
     start, end = int(line["start_time_unix_nano"]), int(line["emit_time_unix_nano"])
     times = {name: value for name, value in typed.items() if name.endswith("latency_us")}
@@ -65,6 +66,8 @@ def check_plausible(told: Told) -> None:
         assert 0 <= value <= (end - start) / 1000 + 1, name
         if name.endswith("max_latency_us"):
             assert value <= times[name.replace("_max_", "_total_")], name
+    if "request_body_call_count" in typed:
+        assert typed["bytes_sent"] >= line["bytes_received"]
 
 
 def documented() -> list[str]:

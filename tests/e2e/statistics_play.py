@@ -23,6 +23,11 @@ from .statistics_scenes import Scene
 from .waiting import until
 
 _UPSTREAM = "cluster.upstream.upstream_cx_rx_bytes_total"
+METERS = (
+    r"http\..*\.(ext_proc\..*|downstream_(cx_rx_bytes_total|rq_total|rq_active))"
+    r"|cluster\.upstream\.upstream_cx_rx_bytes_total"
+)
+"""All that is read of Envoy's stats: without the others asking for them is quick."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from .envoy import Envoy
 from .ext_proc import Processor
 from .site import Site, class_name
 from .statistics_lines import NAMES
-from .statistics_play import Player, Told
+from .statistics_play import METERS, Player, Told
 from .statistics_scenes import SCENES, Scene
 from .upstream import Upstream
 
@@ -110,7 +110,7 @@ class Stage:
             b.cluster("refused", pipe=folder / "nobody-listens"),
             ext_proc.cluster(processor.socket),
         ]
-        self._envoy = Envoy(release, folder, clusters=clusters)
+        self._envoy = Envoy(release, folder, clusters=clusters, stats=METERS)
         self._sites: dict[tuple[str, str, str], Site] = {}
         self._envoy.listeners[_PROBE] = b.listener(_PROBE, filters=[], routes=[b.direct()])
         for side in SIDES:
