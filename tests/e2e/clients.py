@@ -124,7 +124,9 @@ class Http1(_Tcp):
             self._tunnel = True
             self._body.append(self._http.trailing_data[0])
         elif isinstance(event, (h11.Response, h11.InformationalResponse)):
-            self._on_head(event.status_code, pairs(event.headers.raw_items()))
+            headers = pairs(event.headers.raw_items())
+            self.told_to_leave |= (b"connection", b"close") in headers
+            self._on_head(event.status_code, headers)
         elif isinstance(event, h11.Data):
             self._body.append(bytes(event.data))
         elif isinstance(event, h11.EndOfMessage):
@@ -216,7 +218,9 @@ class Http2(_Tcp):
             if len(self._unread) < size:
                 break
             frame, self._unread = self._unread[:size], self._unread[size:]
-            if frame[3] != GOAWAY:
+            if frame[3] == GOAWAY:
+                self.told_to_leave = True
+            else:
                 frames.append(frame)
         return b"".join(frames)
 

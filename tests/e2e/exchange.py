@@ -23,6 +23,7 @@ class Client(abc.ABC):
     address: str  # ours, as Envoy writes it
 
     def __init__(self) -> None:
+        self.told_to_leave = False  # by ``connection: close`` or GOAWAY
         self._clear()
 
     def _clear(self) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from . import build, reaper
+from .edge import Site
 from .engine import Engine, NoEngine, connect
 
 SHOWN = "shown at the end"
@@ -71,3 +72,9 @@ def image(built: Callable[[str], str]) -> str:
 def each_image(request: pytest.FixtureRequest, built: Callable[[str], str]) -> str:
     """Run the test on the image of each release."""
     return built(str(request.param))
+
+
+@pytest.fixture
+def site(engine: Engine) -> Site:
+    """Give a place for Envoys and agents that share a socket."""
+    return Site(engine)

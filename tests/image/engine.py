@@ -20,8 +20,11 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.models.volumes import Volume
+from docker.types import LogConfig
 
 LABEL = "envoy-pyfilter.test-session"
+# Whatever the engine does by default: entries that it throws away would look like ours, lost.
+WHOLE_LOG = LogConfig(type="json-file", config={"max-size": "4g", "max-file": "1"})
 HTTP = 10000  # where the image's own bootstrap listens
 PATIENCE = 60.0
 Entry = dict[str, Any]
@@ -223,24 +226,27 @@ class Engine:
         command: Sequence[str] | None = None,
         *,
         files: Mapping[str, str | bytes] | None = None,
-        ports: Sequence[int] = (),
+        ports: Sequence[int] | Mapping[int, int | str] = (),
         network: Network | None = None,
         **options: Any,
     ) -> Box:
         """
         Make a container, and do not start it.
 
-        *files* are written into it; *ports* are published on free ports of loopback; *options* are
-        those of ``docker.containers.create``.
+        *files* are written into it; *ports* are published on free ports of loopback, or of the
+        range that is the value; *options* are those of ``docker.containers.create``.
         """
         if network is not None:
             options["network"] = network.name
+        outer = ports if isinstance(ports, Mapping) else dict.fromkeys(ports, 0)
+        published: dict[str, Any] = {f"{port}/tcp": ("127.0.0.1", outer[port]) for port in outer}
         made = self.client.containers.create(
             image,
             list(command) if command is not None else None,
             name=options.pop("name", None) or self.name(),
             labels=self.labels,
-            ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+            ports=published,
+            log_config=WHOLE_LOG,
             **options,
         )
         box = Box(made)
