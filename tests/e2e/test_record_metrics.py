@@ -19,6 +19,7 @@ from .prometheus import Labels, samples
 from .site import Site
 from .test_llm_usage import answer_of
 from .upstream import Upstream
+from .waiting import until
 
 SIZE = "%REQ(X-SIZE)%"
 REQUESTS = {
@@ -263,15 +264,30 @@ def test_an_access_logger(new_site: Callable[[], Site], protocol: str) -> None:
     assert {(): sent[-1]} == samples(here.envoy, instance, "last_sent")
 
 
-def test_a_new_config(site: SiteMaker) -> None:
-    """What is not loaded is not there; a changed config counts on."""
+def test_a_bad_config(site: SiteMaker) -> None:
+    """It is refused with its reason, and the one that is there counts on."""
     here = metered(site, USERS, routes=[b.direct()])
-    here.fetch(headers=[(b"x-user", b"a")])
-    here.oracle(1)
     bad = {**USERS, "labels": {"le": "x"}}
     assert not here.offer([here.filter(access={"metrics": [bad]})], routes=[b.direct()])
     assert here.log_lines(r'metrics\[0\].labels.le: .*, got "le"; expected another name')
+    here.fetch(headers=[(b"x-user", b"a")])
+    here.oracle(1)
     assert {labels(user="a"): 1} == seen(here, "users_total")
+
+
+def test_a_new_config(site: SiteMaker) -> None:
+    """What has labels goes with the old config; what has none goes on."""
+    here = metered(site, USERS, ASKED, routes=[b.direct()])
+    here.fetch(headers=[(b"x-user", b"a"), (b"x-size", b"5")])
+    here.oracle(1)
+    assert {labels(user="a"): 1} == seen(here, "users_total")
+    metrics = [USERS, ASKED, REQUESTS]
+    assert here.offer([here.filter(access={"metrics": metrics})], routes=[b.direct()])
+    until(lambda: not seen(here, "users_total"), "the old config's end")
+    here.fetch(headers=[(b"x-user", b"b"), (b"x-size", b"6")])
+    here.oracle(2)
+    assert {labels(user="b"): 1} == seen(here, "users_total")
+    assert {(): 11} == seen(here, "asked_total")
 
 
 @pytest.mark.parametrize("strip", [False, True])
