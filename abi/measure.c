@@ -34,7 +34,7 @@ typedef struct measure {
   format value; /* without parts: 1 */
   size_t label_count;
   format labels[METRIC_LABELS];
-  bool constant[METRIC_LABELS];
+  const seen_text *constant[METRIC_LABELS]; /* of a label that the config itself gives its value */
 } measure;
 
 typedef struct measures {
@@ -100,23 +100,23 @@ static slice constant_text(const format *f) {
 }
 
 /* What a label has by the config takes no place from what streams tell. */
-static void keep_value(metric *of, size_t label, slice value) {
+static const seen_text *keep_value(metric *of, size_t label, slice value) {
   seen *values = &of->values[label];
-  size_t before = atomic_load(&values->count);
-  values->most = before + 1;
-  (void)seen_get(values, value);
+  values->most = atomic_load(&values->count) + 1;
+  return seen_get(values, value);
 }
 
 /* Makes the sets of a metric, with room for what the config itself says. */
-static void compile_metric(const measures *m, size_t which) {
+static void compile_metric(measures *m, size_t which) {
   metric *of = &m->metrics[which];
   for (size_t label = 0; label < of->label_count; label++) {
     seen_init(&of->values[label], of->most_values + m->count + 2);
     keep_value(of, label, OTHER);
     keep_value(of, label, MISSING_LABEL);
     for (size_t i = 0; i < m->count; i++) {
-      if (m->all[i].metric == which && m->all[i].constant[label]) {
-        keep_value(of, label, constant_text(&m->all[i].labels[label]));
+      measure *one = &m->all[i];
+      if (one->metric == which && format_is_constant(&one->labels[label])) {
+        one->constant[label] = keep_value(of, label, constant_text(&one->labels[label]));
       }
     }
     of->values[label].most = atomic_load(&of->values[label].count) + of->most_values;
@@ -130,7 +130,6 @@ void measures_compile(measures *m, plan *p) {
     format_keep(&one->value, p);
     for (size_t label = 0; label < one->label_count; label++) {
       format_keep(&one->labels[label], p);
-      one->constant[label] = format_is_constant(&one->labels[label]);
     }
   }
   for (size_t which = 0; which < m->metric_count; which++) {
@@ -192,18 +191,23 @@ static bool value_of(const measure *one, metric *of, const plan *p, const entry 
   return true;
 }
 
-/* A label's value as the metric's set has it; NULL: there is no place for it. */
+/* A label's value as the metric's set has it; NULL: there is no place for it. What is in the set was
+ * made fit for it, so a text that is found there needs nothing more. */
 static const seen_text *label_of(const measure *one, metric *of, size_t label, const entry *e,
                                  const host *h) {
+  if (one->constant[label] != NULL) {
+    return one->constant[label];
+  }
   worker *w = worker_self();
   w->value.length = w->label.length = 0;
   format_put(&one->labels[label], e, h, MISSING_LABEL, &w->value);
   slice raw = {w->value.data, w->value.length};
-  if (!one->constant[label]) {
-    label_put(&w->label, raw, of->labels, of->label_count);
-    raw = (slice){w->label.data, w->label.length};
+  const seen_text *found = seen_find(&of->values[label], raw);
+  if (found != NULL) {
+    return found;
   }
-  return seen_get(&of->values[label], raw);
+  label_put(&w->label, raw, of->labels, of->label_count);
+  return seen_get(&of->values[label], (slice){w->label.data, w->label.length});
 }
 
 /* Fills in the values of all labels. False: not as the stream had them, as there are too many. */
@@ -219,7 +223,7 @@ static bool labels_of(const measure *one, metric *of, const entry *e, const host
   slice series = {(const char *)found, one->label_count * sizeof found[0]};
   if (one->label_count > 0 && seen_get(&of->series, series) == NULL) {
     for (size_t i = 0; i < one->label_count; i++) {
-      labels[i] = one->constant[i] ? labels[i] : lent(OTHER);
+      labels[i] = one->constant[i] != NULL ? labels[i] : lent(OTHER);
     }
     return false;
   }

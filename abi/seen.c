@@ -75,6 +75,12 @@ static const seen_text *put(seen *s, uint64_t hash, slice wanted) {
   return found;
 }
 
+const seen_text *seen_find(seen *s, slice wanted) {
+  const seen_text *found;
+  (void)place_of(s, hash_of(s->seed, wanted), wanted, &found);
+  return found;
+}
+
 const seen_text *seen_get(seen *s, slice wanted) {
   uint64_t hash = hash_of(s->seed, wanted);
   const seen_text *found;

@@ -28,7 +28,9 @@ typedef struct seen {
 } seen;
 
 void seen_init(seen *s, size_t most);
-/* The text of the set that is equal; put in when it is new. NULL: the set is full. */
+/* The text of the set that is equal; NULL: there is none. */
+const seen_text *seen_find(seen *s, slice wanted);
+/* The same; put in when it is new. NULL: the set is full. */
 const seen_text *seen_get(seen *s, slice wanted);
 void seen_free(seen *s);
 
