@@ -5,8 +5,19 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
-from envoy_pyfilter import BUFFER, PASS, PAUSE, Decision, LocalReply, Reply, Stream
+from envoy_pyfilter import (
+    BUFFER,
+    PASS,
+    PAUSE,
+    AccessConfig,
+    AccessFilter,
+    Decision,
+    LocalReply,
+    Reply,
+    Stream,
+)
 from envoy_pyfilter.testing import FakeStream, run_stream
 
 from .helpers import fake_with, filter_with, raises, returns
@@ -254,3 +265,15 @@ def test_failing_filter_in_an_exchange() -> None:
     """A failing hook shows as it does on Envoy."""
     fake = run_stream(filter_with(on_request_headers=raises(ValueError())))
     assert (500, ["on_request_headers"]) == (fake.downstream.status, fake.failed_hooks)
+
+
+def test_metrics_are_taken() -> None:
+    """A filter whose config has metrics runs, and what it notes for them can be seen."""
+
+    class Sized(AccessFilter):
+        def on_request_headers(self, stream: Stream, end_of_stream: bool) -> None:  # noqa: ARG002
+            stream.record.note("size", 5)
+
+    metric = {"name": "sizes_total", "type": "counter", "value": "%NOTE(size)%"}
+    fake = run_stream(Sized(msgspec.convert({"metrics": [metric]}, AccessConfig)))
+    assert {"size": b"5"} == fake.noted()
