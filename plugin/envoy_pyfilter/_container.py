@@ -6,7 +6,7 @@ What the image (``envoy/Dockerfile``) starts: judges what it was given, then bec
 2. There have to be an Envoy that runs here, a bootstrap, and a folder for filters.
 3. Envoy itself judges the bootstrap (``--mode validate``), which loads the filters, too. If it
    refuses, we say why in one line, with the place if we know it.
-4. Envoy takes over this process: the engine's signals and its own stdout are Envoy's.
+4. Envoy takes over this process: signals and stdout are Envoy's.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def envoy_command(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Become what *arguments* mean; the exit code is given only when that fails."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the kernel gives process 1 no default action
+    for number in (signal.SIGINT, signal.SIGTERM):  # without a traceback, as process 1 too
         signal.signal(number, _end)
     command, environment = arguments, dict(os.environ)
     try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable
 from http.client import HTTPConnection
 from typing import Any
@@ -60,17 +61,17 @@ def test_release(engine: Engine, each_image: str) -> None:
     assert project["license"] == labels["org.opencontainers.image.licenses"]
 
 
-def test_size(engine: Engine, image: str, show: Callable[[str], None]) -> None:
+def test_size(engine: Engine, each_image: str, show: Callable[[str], None]) -> None:
     """No compiler and no caches are in it; the size of each layer is shown."""
-    layers = engine.client.images.get(image).history()
+    layers = engine.client.images.get(each_image).history()
     noise = re.compile(r"/bin/sh -c |#\(nop\) |(file|dir):[0-9a-f]+ in |\s+(?=\s)")
     made = [(one["Size"], noise.sub("", one["CreatedBy"])) for one in layers if one["Size"] > 1e5]
     rows = [f"{size / 1e6:8.1f} MB  {how[:80] or 'the base'}" for size, how in made]
     total = sum(one["Size"] for one in layers)
-    show("\n".join([f"{image}: {total / 1e6:.1f} MB", *rows]))
+    show("\n".join([f"{each_image}: {total / 1e6:.1f} MB", *rows]))
 
     box = engine.run(
-        image, ["sh", "-c", "command -v cc gcc make; ls /root/.cache /var/lib/apt/lists"]
+        each_image, ["sh", "-c", "command -v cc gcc make; ls /root/.cache /var/lib/apt/lists"]
     )
     box.ended()
     assert "" == box.stdout().replace("/var/lib/apt/lists:", "").strip()
@@ -120,3 +121,11 @@ def test_stop(engine: Engine, image: str) -> None:
     ended = [one for one in box.entries() if one["path"].startswith("/stop/")]
     assert 100 == sum(one["kind"] == "request" for one in ended)
     assert 100 == sum(one["kind"] == "response" for one in ended)
+
+
+def test_stop_at_once(engine: Engine, image: str) -> None:
+    """A container that is only beginning ends, too, and not only by being killed."""
+    boxes = [engine.run(image) for _ in range(4)]
+
+    for box in boxes:  # each a little later in its life than the one before
+        assert box.stop(30) in (0, 128 + signal.SIGTERM)
