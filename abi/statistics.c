@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "crossing.h"
 #include "host.h"
-#include "settle.h"
 #include "stream.h"
 
-enum { BUFFERED = 1 }; /* Envoy's status of a body hook that wants more of the body */
-enum { MOST_HEADERS = 128 }; /* of a map that is looked through without an allocation */
+enum {
+  BUFFERED = 1,       /* Envoy's status of a body hook that wants more of the body */
+  MOST_HEADERS = 128, /* of a map that is looked through without an allocation */
+};
 
 static statistics *of(pyfilter_stream *s) { return &whole_of(s)->statistics; }
 
@@ -121,6 +121,7 @@ static void begin(pyfilter_stream *s, statistics *t, int hook, bool late) {
     t->counts[STATISTICS_STREAM_MSGS_SENT]++;
     *o = (open_call){.hook = (uint8_t)hook};
   }
+  t->refused = 0;
   o->sent += handed(s->envoy, hook, late);
   o->start_ns = nanoseconds();
   o->state = RUNNING;

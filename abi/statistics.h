@@ -19,8 +19,13 @@
 enum { CALLS = 6, SIDES = 2 }; /* the first six hooks, by number */
 
 /* gRPC's codes, as far as C itself has one to say. */
-enum { CODE_OK = 0, CODE_INVALID_ARGUMENT = 3, CODE_RESOURCE_EXHAUSTED = 8,
-       CODE_FAILED_PRECONDITION = 9, CODE_INTERNAL = 13 };
+enum {
+  CODE_OK = 0,
+  CODE_INVALID_ARGUMENT = 3,
+  CODE_RESOURCE_EXHAUSTED = 8,
+  CODE_FAILED_PRECONDITION = 9,
+  CODE_INTERNAL = 13,
+};
 
 /* All finished calls of one hook. */
 typedef struct calls {
@@ -46,15 +51,15 @@ typedef struct statistics {
   uint64_t sent, received; /* bytes handed to the hooks, and taken from them */
   uint32_t counts[STATISTICS_COUNTERS];
   uint8_t status_before_first_call;
-  uint8_t refused; /* PART_* of the last refused change, and 1 */
-  bool started; /* a call has begun */
-  bool finished; /* a call has ended */
-  bool failed_open;
-  bool immediate_response;
-  bool failed_closed;  /* and the filter answered, or reset the stream, in its stead */
-  bool over[SIDES];    /* the filter has answered: it is not asked any more */
-  bool completing;     /* no call comes, and no policy is followed */
-  bool written;        /* once, whatever Envoy tells us */
+  uint8_t refused;         /* PART_* of the last refused change of this call, and 1 */
+  bool started;            /* a call has begun */
+  bool finished;           /* a call has ended */
+  bool failed_open;        /* a hook failed, and the stream went on */
+  bool immediate_response; /* the filter has answered of its own accord */
+  bool failed_closed;      /* a hook failed, and the stream was ended for it */
+  bool over[SIDES];        /* the filter has answered: it is not asked any more */
+  bool completing;         /* no call comes, and no policy is followed */
+  bool written;            /* once, whatever Envoy tells us */
 } statistics;
 
 typedef struct field_key {
@@ -64,8 +69,8 @@ typedef struct field_key {
 
 /* A config's share. */
 struct pyfilter_statistics {
-  slice key;         /* of filter state; empty: none */
-  slice name_space;  /* of metadata; empty: none */
+  slice key;              /* of filter state; empty: none */
+  slice name_space;       /* of metadata; empty: none */
   slice destination;
   bool tells_destination; /* up to 1.39 ext_proc has none */
   field_key *fields;
