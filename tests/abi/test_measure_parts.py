@@ -56,7 +56,7 @@ def test_numbers(parts: ctypes.CDLL, text: bytes) -> None:
 def label(library: ctypes.CDLL, value: bytes) -> bytes:
     """Return the label's value that C makes."""
     names = (ctypes.c_char_p * len(LABELS))(*(name.encode() for name in LABELS))
-    out = ctypes.create_string_buffer(256)
+    out = ctypes.create_string_buffer(1024)
     size = library.part_label(
         value, ctypes.c_size_t(len(value)), names, ctypes.c_size_t(len(LABELS)), out
     )
@@ -65,6 +65,7 @@ def label(library: ctypes.CDLL, value: bytes) -> bytes:
 
 @given(value=st.one_of(VALUES, DOTTED.map(str.encode), st.text().map(str.encode)))
 @example(value=b"\x80" * 300)
+@example(value=b"\xff" * 300)
 @example(value="é".encode() * 100)
 @example(value=b"x" * 127 + "é".encode())
 def test_labels(parts: ctypes.CDLL, value: bytes) -> None:
