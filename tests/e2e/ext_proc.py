@@ -68,9 +68,9 @@ class Processor:
             act = acts.get(phase, PASS)
             if act.fails:
                 raise RuntimeError(f"{phase} of {who!r}")  # the library makes it UNKNOWN
-            if act.holds:
+            if act.holds or act.late:
                 continue
-            yield self._answer(phase, act)
+            yield self._answer("request_trailers" if act.odd else phase, act)
 
     def _answer(self, phase: str, act: Act) -> Any:
         answer = self._response()
@@ -124,8 +124,7 @@ def native(key: str, who: str, acts: Acts, *, buffered: bool, **fields: Any) -> 
             "initial_metadata": [{"key": _WHO, "value": who}],
         },
         processing_mode=mode,
-        message_timeout="20s",  # a machine may be busy
-        **fields,
+        **{"message_timeout": "20s", **fields},  # a machine may be busy
     )
 
 

@@ -27,6 +27,8 @@ class Act:
     reply: int = 0  # the status of an answer in the upstream's place
     reply_body: bytes = b"no"
     fails: bool = False
+    late: bool = False  # until native's timeout is over; a hook says so by TimeoutError
+    odd: bool = False  # an answer that is none
     holds: bool = False  # for ever
     forgives: bool = False  # the hook catches that a header is refused
 
@@ -45,16 +47,7 @@ def _hook(phase: str, acts: Mapping[str, Act], *, buffered: bool) -> str:
     lines = []
     if buffered and part == "body":
         lines.append("if not end_of_stream:\n    return BUFFER")
-    if act.fails:
-        lines.append(f"raise RuntimeError({phase!r})")
-    names = f"stream.{side}_{'trailers' if part == 'trailers' else 'headers'}"
-    if act.sets is not None:
-        change = f"{names}.set({act.sets[0]!r}, {act.sets[1]!r})"
-        lines.append(_forgiven(change) if act.forgives else change)
-    if act.removes:
-        lines.append(f"{names}.remove({act.removes!r})")
-    if act.body is not None:
-        lines.append(f"stream.{side}_body.replace({act.body!r})")
+    lines += [*_failure(act), *_changes(side, part, act)]
     if act.reply:
         lines.append(f"return Reply({act.reply}, {act.reply_body!r})")
     if act.holds:
@@ -62,6 +55,24 @@ def _hook(phase: str, acts: Mapping[str, Act], *, buffered: bool) -> str:
     if buffered and part == "headers" and f"{side}_body" in acts:
         lines.append("return PASS if end_of_stream else BUFFER")
     return "\n".join(lines)
+
+
+def _failure(act: Act) -> list[str]:
+    ways = {"raise RuntimeError": act.fails, "raise TimeoutError": act.late, "return 7": act.odd}
+    return [way for way, wanted in ways.items() if wanted]
+
+
+def _changes(side: str, part: str, act: Act) -> list[str]:
+    names = f"stream.{side}_{'trailers' if part == 'trailers' else 'headers'}"
+    lines = []
+    if act.sets is not None:
+        change = f"{names}.set({act.sets[0]!r}, {act.sets[1]!r})"
+        lines.append(_forgiven(change) if act.forgives else change)
+    if act.removes:
+        lines.append(f"{names}.remove({act.removes!r})")
+    if act.body is not None:
+        lines.append(f"stream.{side}_body.replace({act.body!r})")
+    return lines
 
 
 def _forgiven(change: str) -> str:

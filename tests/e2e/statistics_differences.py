@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .statistics_acts import PHASES
-from .statistics_scenes import SCENES
+from .statistics_scenes import HEADERS, SCENES
 
 ALL = ("1.38.3", "1.39.3", "1.40.0")
 
@@ -39,8 +39,16 @@ _CHANGED = (
     "a header too large",
 )
 _REPLIED = tuple(name for name in SCENES if "a reply to" in name)
-_NOT_CALLED = ("nothing asked", "the client leaves amid a call", "disabled on the route")
-_UNCHANGED = tuple(name for name in SCENES if name not in (*_CHANGED, *_REPLIED, *_NOT_CALLED))
+_UNSAMPLED = "an odd answer to request_headers, allowed"
+_NOTHING_CAME = (  # natively
+    "nothing asked",
+    "the client leaves amid a call",
+    "disabled on the route",
+    _UNSAMPLED,
+    "a late answer to request_headers, denied",
+    "a late answer to request_headers, allowed",
+)
+_UNCHANGED = tuple(name for name in SCENES if name not in (*_CHANGED, *_REPLIED, *_NOTHING_CAME))
 
 
 def _last_answer() -> Iterator[Difference]:
@@ -85,6 +93,21 @@ def _late_headers() -> Iterator[Difference]:
                 )
 
 
+def _late_answer() -> Iterator[Difference]:
+    counters = {"message_timeouts": (1, 0), "streams_failed": (0, 1)}
+    denied = {"counter streams_closed": (1, 0), "status": (504, 500)}
+    for ending, more in (("denied", denied), ("allowed", {})):
+        places = {f"counter {name}": pair for name, pair in counters.items()} | more
+        for place, (native, ours) in places.items():
+            yield Difference(
+                key="timeout",
+                place=place,
+                native=native,
+                ours=ours,
+                scenes=tuple(f"a late answer to {phase}, {ending}" for phase in HEADERS),
+            )
+
+
 def _in(scene: str, key: str, **places: tuple[object, object]) -> Iterator[Difference]:
     for place, (native, ours) in places.items():
         where = place.replace("counter_", "counter ")
@@ -123,6 +146,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         counter_stream_msgs_received=(1, 2),
         counter_immediate_responses_sent=(1, 0),
     ),
+    *_late_answer(),
+    *_in(_UNSAMPLED, "dropped-bytes", bytes_sent=(False, True)),
     *_in("an internal redirect", "redirect", request_body=((3, 0), (1, 0))),
     *_in("disabled on the route", "disabled", object=(True, False)),
 )

@@ -176,6 +176,17 @@ SCENES: dict[str, Scene] = {
     ),
     # --- failures ---
     **_failures(),
+    **{
+        f"{what} answer to {phase}, {'allowed' if allow else 'denied'}": Scene(
+            acts={**HEADERS, phase: act}, native=native, allow=allow
+        )
+        for what, act, native in (
+            ("an odd", Act(odd=True), {}),
+            ("a late", Act(late=True), {"message_timeout": "0.4s"}),
+        )
+        for phase in HEADERS
+        for allow in (False, True)
+    },
     # --- others ---
     "a prefix": Scene(acts=HEADERS, stat_prefix="inner"),
     "a prefix with a dot": Scene(acts=HEADERS, stat_prefix="in.ner."),
