@@ -62,6 +62,7 @@ def test_default() -> None:
         "sinks": [{"type": "file", "path": "/dev/stdout", "format": "json", "ring_bytes": 4 << 20}],
         "state": {},
         "state_metadata": True,
+        "metrics": [],
     } == config(access)
 
 
@@ -102,7 +103,7 @@ def test_keys_without_a_value() -> None:
     bare = command("config").stdout
     narrow = command("config", "--set", "log.fields=[path, method]").stdout
 
-    assert bare.startswith("# Not set, so not shown (access): log.")
+    assert bare.startswith("# Not set, so not shown (access): statistics, log.")
     assert "log.fields" in bare.splitlines()[0]
     assert "log.fields" not in narrow
     assert ["path", "method"] == config(yaml.safe_load(narrow)[0])["log"]["fields"]
@@ -235,7 +236,7 @@ def test_logger() -> None:
     """The access logger is printed with every key that it has, and is what Envoy takes."""
     (logger,) = printed("--logger", "--set", "instance=edge")
     value = logger["typed_config"]["logger_config"]["value"]
-    assert ["instance", "python_path", "log", "sinks"] == list(value)
+    assert ["instance", "python_path", "log", "sinks", "metrics"] == list(value)
     assert ["request_headers", "response_headers", "trailers"] == list(value["log"])
     assert ("access", "edge") == (logger["typed_config"]["logger_name"], value["instance"])
 

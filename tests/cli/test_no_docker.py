@@ -29,7 +29,7 @@ def run(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPr
 def test_tests(tmp_path: Path) -> None:
     """Without an engine the tests of the image are skipped, in one line that says why."""
     done = subprocess.run(
-        [MAKE, "test-docker"],
+        [MAKE, "--no-print-directory", "test-docker"],
         env={**os.environ, "MAKEFLAGS": "", "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
         cwd=ROOT,
         capture_output=True,
