@@ -49,6 +49,13 @@ class Pair:
         assert not load.cut
         self.names += load.answered
 
+    @contextmanager
+    def reconnected(self) -> Iterator[None]:
+        """Wait, after the block, until Envoy has another connection than before it."""
+        before = self.edge.stat("access.cilium_reconnects")
+        yield
+        until(lambda: self.edge.stat("access.cilium_reconnects") > before, self.edge.log)
+
     def _found(self) -> tuple[int, int]:
         """Give how many entries have been dealt with, and how many have to be."""
         self.one_more()
@@ -98,9 +105,9 @@ def test_restarted(pair: Pair) -> None:
     with pair.load() as load:
         for times in range(TIMES):
             load.wait_for(QUEUE)
-            pair.agent.container.restart(timeout=10)
-            pair.agent.listens(times + 2)
-            until(lambda: pair.edge.stat("access.cilium_reconnects") > times, pair.edge.log)  # noqa: B023
+            with pair.reconnected():
+                pair.agent.container.restart(timeout=10)
+                pair.agent.listens(times + 2)
     assert 0 == pair.unaccounted()
 
 
@@ -123,12 +130,12 @@ def test_killed(pair: Pair) -> None:
     with pair.load() as load:
         for times in range(TIMES):
             load.wait_for(QUEUE)
-            before = pair.edge.dropped()
-            pair.agent.container.kill()
-            until(lambda: pair.edge.dropped() > before, pair.edge.log)  # noqa: B023
-            pair.agent.start()
-            pair.agent.listens(times + 2)
-            until(lambda: pair.edge.stat("access.cilium_reconnects") > times, pair.edge.log)  # noqa: B023
+            with pair.reconnected():
+                before = pair.edge.dropped()
+                pair.agent.container.kill()
+                until(lambda: pair.edge.dropped() > before, pair.edge.log)  # noqa: B023
+                pair.agent.start()
+                pair.agent.listens(times + 2)
     lost = pair.unaccounted()
     print(f"{lost} were in the socket of an agent that was killed")
     assert 0 <= lost <= TIMES * (capacity() + 1)  # and one that it had just read

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 BATCH = 100
 CONNECTIONS = 8
-RATE = 5000  # requests a second
+RATE = 2000  # requests a second
 PAUSE = 0.004  # seconds between a traveller's requests: what is tested is no one's speed
-AT_MOST = 100_000  # requests of a client, whatever happens
+AT_MOST = 200_000  # requests of a client, whatever happens
 
 
 class Load:
