@@ -165,7 +165,7 @@ class Hooks(Threads):
         finally:
             if self._course is not PLAIN:
                 self._course.resumed &= ~step.side
-            if self._came & ROUTABLE and not self._holds(request=True):
+            if self._came & ROUTABLE and (self._course is PLAIN or not self._holds(request=True)):
                 self._came &= ~ROUTABLE
             self._inside = outer  # as in `_leave`, which costs a frame
             host.learning = None
