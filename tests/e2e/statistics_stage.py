@@ -140,6 +140,10 @@ class Stage:
         """End Envoy anyhow."""
         self._envoy.kill()
 
+    def log(self) -> str:
+        """Read Envoy's log so far."""
+        return self._envoy.log()
+
     def play(self, side: str, name: str, protocol: str) -> Told:
         """Play a scene, which can be done once, and give what was told of it."""
         site = self._sites.pop((side, name, protocol))

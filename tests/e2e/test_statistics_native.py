@@ -53,12 +53,14 @@ def stage(
     upstream: Upstream,
     processor: Processor,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Stage:
+) -> Iterator[Stage]:
     """Give the stage of a release."""
     if release not in stages:
         folder = tmp_path_factory.mktemp(f"stage-{release}")
         stages[release] = Stage(release, folder, upstream, processor).start()
-    return stages[release]
+    start = len(stages[release].log())
+    yield stages[release]
+    print(stages[release].log()[start:][-20_000:])  # pytest shows it when the test failed
 
 
 def check_form(told: Told, *, with_destination: bool) -> None:
