@@ -11,9 +11,12 @@ FROM ${BASE}
 RUN apt-get update \
   && apt-get install -y --no-install-recommends python3 python3-venv \
   && apt-get install -y --no-install-recommends "lib$(readlink /usr/bin/python3)"
-COPY --from=package /wheels /wheels
+COPY requirements.txt /
 RUN python3 -m venv /venv \
-  && /venv/bin/pip install -q --no-cache-dir --only-binary :all: "$(echo /wheels/*.whl)[test]"
-COPY --from=image /opt/envoy /src/.envoy/1.40.0
+  && /venv/bin/pip install -q --no-cache-dir --only-binary :all: -r /requirements.txt
+ARG ENVOY
+COPY --from=image /opt/envoy /src/.envoy/${ENVOY}
+COPY --from=package /wheels /wheels
+RUN /venv/bin/pip install -q --no-cache-dir --no-index /wheels/*.whl
 WORKDIR /src
 CMD ["sleep", "infinity"]
