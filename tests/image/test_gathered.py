@@ -53,17 +53,30 @@ def manifest() -> dict[str, Any]:
     return pod
 
 
+def gathered(engine: Engine, image: str, target: str) -> str:
+    """Build a target of envoy/kubernetes/Dockerfile."""
+    tag, arguments = f"{build.TAG}:{target}", {"IMAGE": image}
+    return build.build(engine.client, tag, FOLDER, target=target, buildargs=arguments)
+
+
+def test_the_image_volume(engine: Engine, image: str) -> None:
+    """The other target has the folder at its root, as gateway-volume.yaml mounts it."""
+    proxy = yaml.safe_load((FOLDER / "gateway-volume.yaml").read_text())
+    (entry,) = proxy["spec"]["dynamicModules"]
+    path = Path(entry["source"]["local"]["path"]).relative_to("/opt/envoy-pyfilter")
+    box = engine.create(gathered(engine, image, "volume"), ["nothing"])  # never started
+    _, link = box.container.get_archive(f"/{path.parent}")
+    assert link is not None
+    _, file = box.container.get_archive(f"/{link['linkTarget'].lstrip('/')}/{path.name}")
+    assert file is not None
+    assert path.name == file["name"]
+
+
 def test_an_envoy_without_python(
     engine: Engine, image: str, bare: str, manifest: dict[str, Any]
 ) -> None:
     """It serves with the folder as the manifest mounts it, and does not start without."""
-    copy = build.build(
-        engine.client,
-        f"{build.TAG}:copy",
-        FOLDER,
-        target="copy",
-        buildargs={"IMAGE": image},
-    )
+    copy = gathered(engine, image, "copy")
     volume = engine.volume()
     (init,) = manifest["initContainers"]
     (target,) = (mount["mountPath"] for mount in init["volumeMounts"])
