@@ -11,7 +11,7 @@ import re
 
 import pytest
 from envoy_pyfilter.operators import Alias, Profile, resolve_format
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 PREFIX = "envoy.filters.http.ext_proc/"
@@ -188,6 +188,7 @@ PIECES = st.sampled_from(
 
 @pytest.mark.parametrize("profile", ORACLES)
 @given(pieces=st.lists(PIECES, max_size=20))
+@example(["%EG_EXT_FILTER_STATE(", "%EG_EXT_FILTER_STATE(", "::PLAIN", ")%"])
 def test_like_the_expressions(profile: Profile, pieces: list[str]) -> None:
     """Whatever the text, the result is that of the published regular expression."""
     text = "".join(pieces)

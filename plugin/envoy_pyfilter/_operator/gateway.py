@@ -51,7 +51,7 @@ class _Scan:
         if colon in (start, len(self.text)) or (bracket_ends_name and close < colon):
             return None
         close = self.brackets.next(colon + 1)
-        if attribute and min(self.colons.next(colon + 1), close) == colon + 1:
+        if attribute and self.text[colon + 1 : colon + 2] in (":", ")"):
             return None
         if not self.text.startswith(")%", close):
             return None

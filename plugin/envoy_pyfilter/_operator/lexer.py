@@ -58,13 +58,14 @@ class Finder:
         """Find nothing yet."""
         self._text = text
         self._what = what
+        self._from = 0
         self._at = -1
 
     def next(self, start: int) -> int:
         """Give the first place from *start* on, or the text's length."""
-        if self._at < start:
+        if not self._from <= start <= self._at:
             found = self._text.find(self._what, start)
-            self._at = len(self._text) if found < 0 else found
+            self._from, self._at = start, len(self._text) if found < 0 else found
         return self._at
 
 
