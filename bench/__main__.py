@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import budget, figures, functions, instructions, scenarios, session, tools
+from bench import budget, figures, functions, instructions, place, scenarios, session, tools
+from bench.ending import Interrupted, interruptible
 from bench.running import bench
 from bench.trouble import Trouble
 from bench.variants import VARIANTS, variant
@@ -26,19 +27,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OUT = tools.ROOT / "build" / "bench"
+MAKE_REPORT = "`python -m bench report` makes a report of it"
 
 
 def main() -> int:
     """Do what the command line asks; 1 with one line on stderr when it cannot be done."""
     given = _parser().parse_args()
     try:
-        for line in COMMANDS[given.command](given):
-            print(line, flush=True)
+        with interruptible():
+            for line in COMMANDS[given.command](given):
+                print(line, flush=True)
     except Trouble as trouble:
         print(f"bench: {trouble}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except Interrupted as interrupted:
+        print(f"bench: interrupted by {interrupted}", file=sys.stderr)
+        return 128 + interrupted.number
     return 0
 
 
@@ -71,16 +75,28 @@ def _run(given: argparse.Namespace) -> Iterator[str]:
     except ImportError as error:
         raise Trouble(f"{error}; pip install 'envoy-pyfilter[bench]'") from error
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-    with bench(given.envoy) as here, tqdm(total=wanted.steps(), unit="step") as bar:
+    with (
+        place.held(given.out),
+        bench(given.envoy) as here,
+        tqdm(total=wanted.steps(), unit="step") as bar,
+    ):
 
         def step(what: str) -> None:
             bar.update(bool(bar.desc))  # the one before is done
             bar.set_description(what)
 
-        results = wanted.run(here, command, step)
+        raw = None
+        try:
+            for results in wanted.run(here, command, step):
+                raw = session.keep(results, given.out)
+        except (Trouble, Interrupted):
+            if raw:
+                print(f"bench: {raw} has what was measured before: {MAKE_REPORT}", file=sys.stderr)
+            raise
         bar.update()
-    for path in session.write(results, plan, given.out):
-        yield str(path)
+        text = session.write(results, plan, given.out)
+    yield str(text)
+    yield str(raw)
 
 
 def _budget(given: argparse.Namespace) -> Iterator[str]:
@@ -100,9 +116,9 @@ def _functions(given: argparse.Namespace) -> Iterator[str]:
 
 
 def _report(given: argparse.Namespace) -> Iterator[str]:
-    results = figures.read(given.out / "results.json")
-    for path in session.write(results, scenarios.read(), given.out):
-        yield str(path)
+    results = figures.read(given.out / place.RAW)
+    with place.held(given.out):
+        yield str(session.write(results, scenarios.read(), given.out))
 
 
 def _list(_: argparse.Namespace) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from envoy_pyfilter import _envoy
 
+from bench.ending import with_us
 from bench.trouble import Trouble, wait_for
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def started(  # noqa: PLR0913 (all by keyword)
     if modules is not None:
         environment[_envoy.SEARCH_PATH] = str(modules)
     with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=folder)
+        process = subprocess.Popen(
+            with_us(command), env=environment, stdout=out, stderr=out, cwd=folder
+        )
     try:
         yield _ready(process, admin, log)
     finally:

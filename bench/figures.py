@@ -84,6 +84,8 @@ class Results(msgspec.Struct):
     machine: dict[str, Any]
     tools: dict[str, str]
     scenarios: dict[str, Found] = {}
+    lacking: list[str] = []
+    """Scenarios of the run that were not measured yet."""
 
 
 class Spread(msgspec.Struct, frozen=True):

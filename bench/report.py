@@ -25,7 +25,7 @@ round are in `results.json`, and at `configs` what stands as `CONFIG` in the com
 
 def markdown(results: Results, plan: Plan, charts: dict[str, str]) -> str:
     """Give the report; *charts*: file names, by the text that stands for each."""
-    parts = [HEAD, *_machine(results), *verdicts.sections(results, plan)]
+    parts = [HEAD, *_lacking(results), *_machine(results), *verdicts.sections(results, plan)]
     for name, found in results.scenarios.items():
         parts += [f"## {name}\n", f"{found.about}\n"]
         for measure, (title, write) in MEASURES.items():
@@ -36,6 +36,11 @@ def markdown(results: Results, plan: Plan, charts: dict[str, str]) -> str:
                     f"![{one}]({file})\n" for one, file in charts.items() if one.startswith(key)
                 ]
     return "\n".join(parts)
+
+
+def _lacking(results: Results) -> Iterator[str]:
+    if results.lacking:
+        yield f"**The run ended before it had measured {', '.join(results.lacking)}.**\n"
 
 
 def _machine(results: Results) -> Iterator[str]:

@@ -15,6 +15,7 @@ from envoy_pyfilter import _envoy
 from envoy_pyfilter._console import Refusal
 
 from bench import bootstrap, job
+from bench.ending import with_us
 from bench.envoy import Envoy, started, stop
 from bench.setup import Server
 from bench.tools import ROOT
@@ -113,7 +114,7 @@ def serving(server: Server, folder: Path) -> Iterator[int]:
     command = [sys.executable, "-m", *server.arguments]
     log = folder / f"{server.socket.stem}.log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT)
+        process = subprocess.Popen(with_us(command), stdout=out, stderr=out, cwd=ROOT)
 
     def listens() -> bool:
         if process.poll() is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from bench import charts, checking, idle, instructions, load, memory, report, tools
+from bench import charts, checking, idle, instructions, load, memory, place, report, tools
 from bench.figures import Found, Results
 from bench.trouble import Trouble
 
@@ -51,18 +51,23 @@ class Session:
             + len(idle.PHASES) * bool(of["idle"])
         )
 
-    def run(self, bench: Bench, command: str, step: Callable[[str], None]) -> Results:
-        """Run it all; *step* is told what comes before each step."""
+    def run(self, bench: Bench, command: str, step: Callable[[str], None]) -> Iterator[Results]:
+        """Run it all, and yield what was found so far after each scenario.
+
+        *step* is told what comes before each step.
+        """
         results = Results(
             command=command,
             profile=f"{self._name}: {self.profile.rounds} rounds of {self.profile.seconds:g} s",
             envoy=bench.release,
             machine=tools.machine(),
             tools={tool: tools.version(tool) for tool in ("valgrind", "h2load", "cc")},
+            lacking=list(self._scenarios),
         )
         for name, scenario in self._scenarios.items():
             results.scenarios[name] = self._scenario(bench, scenario, _within(name, step))
-        return results
+            results.lacking.remove(name)
+            yield results
 
     def _scenario(self, bench: Bench, scenario: Scenario, step: Callable[[str], None]) -> Found:
         of = self._measures(scenario)
@@ -145,12 +150,16 @@ def _within(name: str, step: Callable[[str], None]) -> Callable[[str], None]:
     return lambda what: step(f"{name}: {what}")
 
 
-def write(results: Results, plan: Plan, folder: Path) -> Iterator[Path]:
-    """Write results and report into *folder*, and yield the files that a person opens."""
-    folder.mkdir(parents=True, exist_ok=True)
-    raw, text = folder / "results.json", folder / "report.md"
-    raw.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+def keep(results: Results, folder: Path) -> Path:
+    """Write what was found so far, of which ``bench report`` makes a report, and give the file."""
+    raw = folder / place.RAW
+    place.put(raw, msgspec.json.format(msgspec.json.encode(results), indent=1))
+    return raw
+
+
+def write(results: Results, plan: Plan, folder: Path) -> Path:
+    """Write the report with its charts into *folder*, and give the report's file."""
+    text = folder / place.TEXT
     drawn = charts.draw(results, folder)
-    text.write_text(report.markdown(results, plan, drawn), encoding="utf-8")
-    yield text
-    yield raw
+    place.put(text, report.markdown(results, plan, drawn).encode())
+    return text

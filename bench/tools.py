@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from bench.ending import with_us
 from bench.trouble import Trouble
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,9 @@ def need(*tools: str) -> None:
 def run(command: list[str], seconds: float = 300) -> str:
     """Run a program to its end and give what it printed; ``Trouble`` with its last words."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            with_us(command), capture_output=True, text=True, timeout=seconds, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise Trouble(f"{command[0]} did not end within {seconds:.0f} s") from error
     if done.returncode != 0:

@@ -37,7 +37,7 @@ def test_each_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     whole = session.Session(plan, "tiny", None, [])
     with bench("1.40.0") as here:
-        results = whole.run(here, "a test", steps.append)
+        (results,) = whole.run(here, "a test", steps.append)
     assert whole.steps() == len(steps)
     found = results.scenarios["one"]
     assert 0 < found.instructions["ours-unwanted"] - found.instructions["bare"]
