@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.figures import Spread, added, over, spread, wakes
-from bench.tables import number
+from bench.figures import Spread, added, lost, over, spread, wakes
+from bench.tables import number, part
 from bench.verdicts import two_to_one
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ def draw(results: Results, folder: Path) -> dict[str, str]:
     for name, found in results.scenarios.items():
         for key, text, bars in bars_of(found):
             beside = servers(found) if key == "load-cpu" else {}
-            charts[f"{name}-{key}"] = _bars(folder / f"{name}-{key}.svg", text, bars, beside)
+            shown, more = bars, beside
+            if key.startswith("load"):
+                shown = {_marked(found, variant): bar for variant, bar in bars.items()}
+                more = {_marked(found, variant): bar for variant, bar in beside.items()}
+            charts[f"{name}-{key}"] = _bars(folder / f"{name}-{key}.svg", text, shown, more)
         if found.memory:
             key = f"{name}-memory"
             charts[key] = _lines(folder / f"{key}.svg", found.memory)
@@ -46,7 +50,8 @@ def bars_of(found: Found) -> Iterator[tuple[str, str, Bars]]:
             key: over(rounds, bare, lambda one: one.cpu_us) for key, rounds in found.load.items()
         }
         server = ", and of the server beside it" if any(servers(found).values()) else ""
-        yield "load-cpu", f"added CPU µs per request of Envoy{server}", _but_bare(bars)
+        if not found.computes:
+            yield "load-cpu", f"added CPU µs per request of Envoy{server}", _but_bare(bars)
         if found.rate:
             bars = {
                 key: spread([one.p99_us for one in rounds]) for key, rounds in found.load.items()
@@ -69,6 +74,12 @@ def servers(found: Found) -> Beside:
         name: spread([one.server_cpu_us for one in rounds]).median
         for name, rounds in found.load.items()
     }
+
+
+def _marked(found: Found, variant: str) -> str:
+    """Give a variant's name, and what it lost under load, if it did."""
+    losing = lost(found, variant)
+    return f"{variant} (lost {part(losing)})" if losing else variant
 
 
 def _exact(value: float) -> Spread:

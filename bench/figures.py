@@ -59,6 +59,10 @@ class Found(msgspec.Struct):
     """What was run, by measure; ``PORT``, ``PID`` and the like stand for what differs."""
     rate: int = 0
     """Requests a second; 0: closed loop."""
+    waits: list[tuple[str, str]] = []
+    """Variants whose latency is compared with another one's."""
+    computes: bool = False
+    """A thread in Envoy computed all the time, so CPU time is not the requests'."""
     configs: dict[str, dict[str, Any]] = {}
     """Envoy's config, by variant; ``FOLDER`` stands for where the variant's files lie."""
     instructions: dict[str, float] = {}
@@ -139,6 +143,14 @@ def against(
 def over(rounds: Sequence[Round], base: Sequence[Round], value: Callable[[Round], float]) -> Spread:
     """Give the spread of what a value has more than the base's, each in the same round."""
     return spread([value(one) - value(other) for one, other in zip(rounds, base, strict=True)])
+
+
+def lost(found: Found, variant: str, workers: str = "") -> float | None:
+    """Give the part of the answered requests whose entry was not written; None: nothing tells."""
+    rounds = found.scaling[variant][workers] if workers else found.load[variant]
+    count = found.lost.get(f"{variant}, workers: {workers}" if workers else variant)
+    answered = sum(one.done for one in rounds)
+    return None if count is None or not answered else count / answered
 
 
 def wakes(idle: dict[str, dict[str, Wakes]], variant: str, phase: str) -> float:

@@ -6,8 +6,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import idle, verdicts
-from bench.figures import Found, Results, Round, added, against, more_wakes, over, spread, wakes
-from bench.tables import label, number, ranged, table
+from bench.figures import (
+    Found,
+    Results,
+    Round,
+    added,
+    against,
+    lost,
+    more_wakes,
+    over,
+    spread,
+    wakes,
+)
+from bench.tables import label, number, part, ranged, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +31,11 @@ HEAD = """\
 Every variant does the same work on the same traffic, and what it wrote was compared with what was
 sent before it was measured. `docs/benchmarks.md` says how to read the tables. The figures of each
 round are in `results.json`, and at `configs` what stands as `CONFIG` in the commands below.
+"""
+LOST_RULE = """\
+*Lost* is the part of the answered requests whose entry was never written: a variant that lost some
+did less work than the others. The lines of a file tell it, or counters of dropped entries; where
+nothing stands, there is neither (the variant writes nothing, or into a buffered file).
 """
 
 
@@ -67,27 +83,49 @@ def _instructions(found: Found) -> Iterator[str]:
 
 
 def _load(found: Found) -> Iterator[str]:
-    head = ["variant", "requests/s", "of bare", "CPU µs per request", "added"]
-    yield table([*head, "server CPU µs", "both CPU µs"], list(_work(found)))
+    yield from _work(found)
     head = ["variant", "p50 µs", "p99 µs", "p99.9 µs", "resident MiB", "over bare"]
     yield table(head, list(_waiting(found)))
+    compared = list(_compared(found))
+    if compared:
+        yield "Latency of one divided by the other's, in the same round.\n"
+        yield table(["variant", "compared with", "p50", "p99"], compared)
     yield from _lost(found)
 
 
-def _work(found: Found) -> Iterator[list[str]]:
-    bare = found.load["bare"]
+def _work(found: Found) -> Iterator[str]:
+    bare, rows = found.load["bare"], []
     for name, rounds in found.load.items():
-        alone = not any(one.server_cpu_us for one in rounds)
-        both = [one.cpu_us + one.server_cpu_us for one in rounds]
-        yield [
+        row = [
             label(name),
             ranged(spread([one.rate for one in rounds])),
             ranged(against(rounds, bare, _rate), 2),
-            ranged(spread([one.cpu_us for one in rounds]), 1),
-            ranged(over(rounds, bare, _cpu), 1),
-            "" if alone else ranged(spread([one.server_cpu_us for one in rounds]), 1),
-            ranged(spread(both), 1),
         ]
+        rows.append([*row, *([] if found.computes else _times(rounds, bare))])
+        rows[-1].append(_part_lost(lost(found, name)))
+    head = ["CPU µs per request", "added", "server CPU µs", "both CPU µs"]
+    if found.computes:
+        head = []
+        yield "A thread computes all the time, so CPU time is mostly its own and is left out.\n"
+    yield table(["variant", "requests/s", "of bare", *head, "lost"], rows)
+
+
+def _times(rounds: list[Round], bare: list[Round]) -> Iterator[str]:
+    """Yield CPU time: of Envoy, what is over bare, of the server beside it, and of both."""
+    alone = not any(one.server_cpu_us for one in rounds)
+    yield ranged(spread([one.cpu_us for one in rounds]), 1)
+    yield ranged(over(rounds, bare, _cpu), 1)
+    yield "" if alone else ranged(spread([one.server_cpu_us for one in rounds]), 1)
+    yield ranged(spread([one.cpu_us + one.server_cpu_us for one in rounds]), 1)
+
+
+def _compared(found: Found) -> Iterator[list[str]]:
+    for name, other in found.waits:
+        if {name, other} <= set(found.load):
+            rounds, base = found.load[name], found.load[other]
+            p50 = against(rounds, base, lambda one: one.p50_us)
+            p99 = against(rounds, base, lambda one: one.p99_us)
+            yield [f"`{name}`", f"`{other}`", ranged(p50, 2), ranged(p99, 2)]
 
 
 def _waiting(found: Found) -> Iterator[list[str]]:
@@ -104,12 +142,20 @@ def _waiting(found: Found) -> Iterator[list[str]]:
 
 
 def _lost(found: Found) -> Iterator[str]:
-    lost = [f"`{name}` {number(count)}" for name, count in found.lost.items() if count]
-    told = f"Of {len(found.lost)} that can tell" if found.lost else ""
-    if lost:
-        yield f"Entries that were not written under load: {', '.join(lost)}.\n"
-    elif told:
-        yield f"{told}, none lost an entry under load.\n"
+    if not found.lost:
+        return
+    yield LOST_RULE
+    losing = [f"`{name}` {number(count)}" for name, count in found.lost.items() if count]
+    if losing:
+        yield f"**Not all was written**: {', '.join(losing)} entries are lacking.\n"
+    else:
+        yield "None that can tell lost an entry under load.\n"
+
+
+def _part_lost(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"**{part(value)}**" if value else "0"
 
 
 def _scaling(found: Found) -> Iterator[str]:
@@ -123,12 +169,14 @@ def _scaling(found: Found) -> Iterator[str]:
                 ranged(verdicts.two_to_one(by_workers), 2),
                 ranged(of_bare, 2),
                 *(ranged(spread([one.cpu_us for one in by_workers[key]]), 1) for key in ("1", "2")),
+                *(_part_lost(lost(found, name, key)) for key in ("1", "2")),
                 verdict if name != "bare" else "",
             ]
         )
-    yield verdicts.SCALING_RULE
+    yield verdicts.scaling_rule()
     head = ["variant", "requests/s, 1 worker", "2 workers", "2 to 1", "of bare's"]
-    yield table([*head, "CPU µs per request, 1 worker", "2 workers", "verdict"], rows)
+    head += ["CPU µs per request, 1 worker", "2 workers", "lost, 1 worker", "2 workers"]
+    yield table([*head, "verdict"], rows)
     yield from _lost(found)
 
 

@@ -39,6 +39,10 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Requests by variant, over which its memory is watched."""
     idle: list[str] = []
     """Whose wake-ups are counted."""
+    waits: list[tuple[str, str]] = []
+    """Variants whose latency is compared with another one's."""
+    computes: bool = False
+    """A thread in Envoy computes all the time, so that CPU time is not the requests'."""
 
     def measures(self) -> dict[str, list[str]]:
         """Give the variants of each measure."""
@@ -74,6 +78,14 @@ class Target(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The same of added CPU time; None: ours is only to be not slower."""
 
 
+class Pair(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The same job in Envoy's process and in one beside it."""
+
+    name: str
+    ours: str
+    peer: str
+
+
 class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What holds for each of ours."""
 
@@ -92,6 +104,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     scenarios: dict[str, Scenario]
     targets: list[Target]
     limits: Limits
+    beside: list[Pair] = []
 
     def profile(self, name: str) -> Profile:
         """Give a profile; ``Trouble`` naming those that there are."""

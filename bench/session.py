@@ -72,7 +72,13 @@ class Session:
     def _scenario(self, bench: Bench, scenario: Scenario, step: Callable[[str], None]) -> Found:
         of = self._measures(scenario)
         commands = self._commands(scenario)
-        found = Found(about=scenario.about, commands=commands, rate=scenario.rate)
+        found = Found(
+            about=scenario.about,
+            commands=commands,
+            rate=scenario.rate,
+            waits=scenario.waits,
+            computes=scenario.computes,
+        )
         for name in dict.fromkeys(name for names in of.values() for name in names):
             step(f"{name}, its output")
             found.configs[name] = checking.check(bench, scenario, name)

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import charts, idle, losses, memory, report, session, verdicts
+from bench import charts, idle, losses, memory, report, session, tables, verdicts
 from bench.figures import Found, Resident, Results, Round, Spread, Wakes
-from bench.scenarios import Limits, Plan, Profile, Scenario, Target
+from bench.scenarios import Limits, Pair, Plan, Profile, Scenario, Target
 
 LIMITS = Limits(memory_mib=40, growth_mib=1, wakes=1)
 # Envoy 1.40.0: GET /stats?filter=dropped
@@ -85,6 +85,71 @@ def test_cpu_time_of_pairs() -> None:
     assert "| 0.60 | faster; **not met** (at most 0.50) |" in told(found, strict)
     gone = msgspec.structs.replace(target, peer="lua")
     assert "## CPU time" not in told(found, gone)
+
+
+def test_a_peer_that_costs_nothing() -> None:
+    """There is no ratio to what cannot be told from nothing."""
+    load = {"bare": cpu(50.0), "empty-c": cpu(50.2), "ours-json": cpu(50.6)}
+    target = Target(name="JSON", ours="ours-json", peer="empty-c", at_most=1, cpu_at_most=1)
+    text = told(Found(about="", commands={}, load=load), target)
+    assert "| 0.4 (0.4 to 0.4) |  | slower |" in text
+
+
+def test_ratios_near_a_limit() -> None:
+    """Two digits are enough unless they are the limit's and the ratio is not."""
+    assert ["0.84", "0.85", "0.849", "0.8503"] == [
+        tables.near(value, 0.85) for value in (0.84, 0.85, 0.849, 0.8503)
+    ]
+
+
+def test_beside_a_process() -> None:
+    """Requests a second, and CPU time of both processes, in the same round."""
+    ours = [msgspec.structs.replace(one, rate=2000.0) for one in cpu(40.0, 50.0)]
+    peer = [msgspec.structs.replace(one, server_cpu_us=100.0) for one in cpu(60.0, 100.0)]
+    load = {"bare": cpu(1.0, 1.0), "ours-hook": ours, "ext-proc": peer}
+    plan = Plan(
+        profiles={},
+        scenarios={},
+        targets=[],
+        limits=LIMITS,
+        beside=[Pair(name="hook", ours="ours-hook", peer="ext-proc")],
+    )
+    text = report.markdown(results(one=Found(about="", commands={}, load=load)), plan, {})
+    assert "| 2.00 (2.00 to 2.00) | 45.0 (40.0 to 50.0) | 180.0 (160.0 to 200.0) | 0.25" in text
+
+
+def test_a_thread_that_computes() -> None:
+    """Latency with and without it stands there, CPU time does not."""
+    slow = [msgspec.structs.replace(one, p50_us=500, p99_us=600) for one in cpu(50.0)]
+    found = Found(
+        about="",
+        commands={},
+        rate=500,
+        waits=[("ours-hook-busy", "ours-hook-quiet")],
+        computes=True,
+        load={"bare": cpu(50.0), "ours-hook-busy": slow, "ours-hook-quiet": cpu(50.0)},
+    )
+    text = told(found)
+    row = "| `ours-hook-busy` | `ours-hook-quiet` | 2.50 (2.50 to 2.50) | 1.50 (1.50 to 1.50) |"
+    assert row in text
+    assert "CPU µs" not in text
+    assert ["load-p99"] == [key for key, *_ in charts.bars_of(found)]
+
+
+@pytest.mark.parametrize(
+    ("two", "verdict"),
+    [
+        ((95, 98, 99, 100, 140), "scales as bare"),
+        ((40, 98, 99, 100, 101), "scales as bare"),
+        ((60, 70, 75, 80, 95), "scales less than bare"),
+        ((80, 88, 89, 95, 99), "scales less than bare"),
+        ((50, 60, 95, 99, 105), "spread too wide to tell"),
+    ],
+)
+def test_whether_it_scales(two: tuple[float, ...], verdict: str) -> None:
+    """The middle three of five tell, if they agree or lie near each other."""
+    bare = {"1": rates(*[50] * 5), "2": rates(*[100] * 5)}
+    assert verdict == verdicts.scales({"1": rates(*[50] * 5), "2": rates(*two)}, bare)[1]
 
 
 def test_scaling() -> None:
@@ -169,10 +234,21 @@ def test_what_was_lost(tmp_path: Path) -> None:
     path = tmp_path / "out.log"
     path.write_text("one\ntwo\nthr")
     assert 2 == losses.lines(path)
-    load = {"bare": cpu(50.0), "ours-json": cpu(53.0)}
-    assert "none lost an entry" in told(Found(about="", commands={}, load=load, lost={"a": 0}))
-    text = told(Found(about="", commands={}, load=load, lost={"a": 0, "b": 3}))
-    assert "Entries that were not written under load: `b` 3.\n" in text
+    load = {"bare": cpu(50.0), "ours-json": cpu(53.0), "ours-python": cpu(53.0)}
+    none = {"ours-json": 0, "ours-python": 0}
+    whole = Found(about="", commands={}, load=load, lost=none)
+    assert "None that can tell lost an entry under load.\n" in told(whole)
+    assert "Lost*" not in told(Found(about="", commands={}, load=load))
+    some = Found(about="", commands={}, load=load, lost={**none, "ours-python": 160})
+    target = Target(name="P", ours="ours-python", peer="ours-json", at_most=1)
+    text = told(some, target)
+    assert "**Not all was written**: `ours-python` 160 entries are lacking.\n" in text
+    ends = [row.split(" | ")[-1] for row in text.splitlines() if row.startswith("| `ours-")]
+    assert ["0 |", "**16.0%** |"] == ends[:2]
+    assert "not slower beyond the spread; `ours-python` lost 16.0% |" in text
+    drawn = charts.draw(results(one=some), tmp_path)
+    assert "ours-python (lost 16.0%)" in (tmp_path / drawn["one-load-rate"]).read_text()
+    assert "less than 0.1%" == tables.part(0.0001)
 
 
 def test_steps_of_the_measures() -> None:
