@@ -60,8 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--variant", action="append", default=[], help="only this one (and bare); repeatable")
     add("--out", type=Path, default=OUT, help="where the report goes (default: build/bench)")
     add("--all", action="store_true", help="budget: count all that it names")
-    add("--lines", type=int, default=30, help="functions: how many (default: 30)")
+    add("--lines", type=_above_zero, default=30, help="functions: how many (default: 30)")
     return parser
+
+
+def _above_zero(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
 
 
 def _run(given: argparse.Namespace) -> Iterator[str]:
@@ -106,13 +112,16 @@ def _budget(given: argparse.Namespace) -> Iterator[str]:
 
 
 def _functions(given: argparse.Namespace) -> Iterator[str]:
-    tools.need(*instructions.TOOLS)
+    tools.need(*instructions.TOOLS, "callgrind_annotate")
     scenario = scenarios.read().scenario(given.scenario or "h1-direct")
     if not given.variant:
-        raise Trouble("functions: which variant? --variant NAME")
+        raise Trouble(f"functions: which? --variant NAME, of {', '.join(VARIANTS)}")
+    for name in given.variant:
+        variant(name)
     with bench(given.envoy) as here:
+        bare = functions.costs_of(here, scenario, "bare")
         for name in given.variant:
-            yield from functions.added(here, scenario, name, given.lines)
+            yield from functions.added(here, scenario, name, bare, given.lines)
 
 
 def _report(given: argparse.Namespace) -> Iterator[str]:

@@ -18,14 +18,16 @@ import msgspec
 
 from bench import checking, instructions
 from bench.trouble import Trouble
+from bench.variants import variant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.running import Bench
-    from bench.scenarios import Plan
+    from bench.scenarios import Plan, Scenario
 
 FILE = Path(__file__).with_name("budget.toml")
+EXAMPLE = "added.gcc-12-x86_64.ours-json = 8500"
 CHEAPEST = 3
 AGAIN = 2
 """How often a variant that is over its budget is counted again: a busy machine only adds."""
@@ -63,9 +65,40 @@ class Allowed(msgspec.Struct, frozen=True):
 def read(path: Path = FILE) -> Budget:
     """Read the file; ``Trouble`` naming the wrong key."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Budget)
+        raw = msgspec.toml.decode(path.read_bytes())
+        _check_numbers(raw.get("added"))
+        return msgspec.convert(raw, Budget)
+    except OSError as error:
+        raise Trouble(f"{path}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise Trouble(f"{path.name}: {error}") from error
+
+
+def _check_numbers(added: object) -> None:
+    """Name the key of what is no number, which msgspec does not; other shapes are its affair."""
+    for here, budgets in added.items() if isinstance(added, dict) else ():
+        for name, most in budgets.items() if isinstance(budgets, dict) else ():
+            if type(most) is not int or most <= 0:
+                where = f"added.{here}.{name}"
+                expected = "a number of instructions above 0 was expected"
+                raise Trouble(f"{FILE.name}: {where} is {most!r}; {expected}")
+
+
+def counted(budget: Budget, plan: Plan) -> Scenario:
+    """Give the scenario that is counted; ``Trouble`` when the budget is not one of it."""
+    try:
+        scenario = plan.scenario(budget.scenario)
+        for name in dict.fromkeys(name for added in budget.added.values() for name in added):
+            variant(name)
+    except Trouble as trouble:
+        raise Trouble(f"{FILE.name}: {trouble}") from trouble
+    if not scenario.instructions:
+        able = [name for name, one in plan.scenarios.items() if one.instructions]
+        said = f"scenario {budget.scenario!r} counts no instructions; these do: {', '.join(able)}"
+        raise Trouble(f"{FILE.name}: {said}")
+    if not any(budget.added.values()):
+        raise Trouble(f"{FILE.name}: added names no variant; for example {EXAMPLE}")
+    return scenario
 
 
 def builder(shared_object: bytes, machine: str) -> str:
@@ -108,10 +141,10 @@ def keep(bench: Bench, plan: Plan, budget: Budget, *, everything: bool) -> Itera
     """Count the variants and yield a line for each; ``Trouble`` at the end if one is over it."""
     if bench.release != budget.envoy:
         raise Trouble(f"the budget is of Envoy {budget.envoy}, and this is {bench.release}")
+    scenario = counted(budget, plan)
     given = allowed(budget, _here())
     if given.said:
         yield given.said
-    scenario = plan.scenario(budget.scenario)
     bare = instructions.count(bench, scenario, "bare")
     yield f"{'bare':20} {bare:10,.0f} instructions per request"
     broken = []

@@ -24,11 +24,9 @@ _ROW = re.compile(r"^ *([\d,]+) \( *[\d.]+%\)  (.*?):(\S+)(?: \[(.*)\])?$", re.M
 _OURS = "libenvoy_pyfilter.so"
 
 
-def added(bench: Bench, scenario: Scenario, name: str, lines: int) -> Iterator[str]:
-    """Count a variant and bare, and yield what it adds: by object, then the first functions."""
-    tools.need("callgrind_annotate")
-    bare = _costs(bench, scenario, "bare")
-    more = minus(_costs(bench, scenario, name), bare)
+def added(bench: Bench, scenario: Scenario, name: str, bare: Costs, lines: int) -> Iterator[str]:
+    """Count a variant, and yield what it adds to *bare*: by object, then the first functions."""
+    more = minus(costs_of(bench, scenario, name), bare)
     yield f"{name}: {sum(more.values()):,.0f} instructions added per request"
     objects: dict[str, float] = {}
     for (_, where), cost in more.items():
@@ -86,7 +84,8 @@ def symbols() -> list[tuple[int, str]]:
     ]
 
 
-def _costs(bench: Bench, scenario: Scenario, name: str) -> Costs:
+def costs_of(bench: Bench, scenario: Scenario, name: str) -> Costs:
+    """Count a variant, and give what each function costs."""
     with bench.folder(f"functions-{name}") as folder:
         dump = instructions.counted(bench, scenario, name, folder)
         printed = tools.run(["callgrind_annotate", "--threshold=100", "--auto=no", str(dump)])

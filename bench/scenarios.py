@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.trouble import Trouble
+from bench.trouble import Trouble, unknown
 
 FILE = Path(__file__).with_name("scenarios.toml")
 
@@ -109,13 +109,13 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def profile(self, name: str) -> Profile:
         """Give a profile; ``Trouble`` naming those that there are."""
         if name not in self.profiles:
-            raise Trouble(f"no profile {name!r}; there are: {', '.join(self.profiles)}")
+            raise Trouble(unknown("profile", name, self.profiles))
         return self.profiles[name]
 
     def scenario(self, name: str) -> Scenario:
         """Give a scenario; ``Trouble`` naming those that there are."""
         if name not in self.scenarios:
-            raise Trouble(f"no scenario {name!r}; there are: {', '.join(self.scenarios)}")
+            raise Trouble(unknown("scenario", name, self.scenarios))
         return self.scenarios[name]
 
 

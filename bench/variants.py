@@ -13,7 +13,7 @@ from bench import compiling, contended, job, llm, ours
 from bench.bootstrap import STRING, file_log, module, pipe_cluster, typed
 from bench.setup import Server, Setup
 from bench.tools import PEERS
-from bench.trouble import Trouble
+from bench.trouble import Trouble, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,5 +208,5 @@ VARIANTS: dict[str, Callable[[Path], Setup]] = {
 def variant(name: str) -> Callable[[Path], Setup]:
     """Give a variant; ``Trouble`` naming those that there are."""
     if name not in VARIANTS:
-        raise Trouble(f"no variant {name!r}; there are: {', '.join(VARIANTS)}")
+        raise Trouble(unknown("variant", name, VARIANTS))
     return VARIANTS[name]

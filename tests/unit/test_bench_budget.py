@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from bench import budget, scenarios
 from bench.budget import Allowed, Budget
+from bench.trouble import Trouble
 
 GIVEN = Budget(
     envoy="1.40.0",
@@ -17,6 +19,14 @@ GIVEN = Budget(
     elsewhere=0.15,
     added={"gcc-12-x86_64": {"a": 1000, "b": 10, "c": 20, "d": 30}},
 )
+FILE = """\
+envoy = "1.40.0"
+scenario = "h1-direct"
+over = 0.02
+elsewhere = 0.15
+[added.gcc-12-x86_64]
+ours-json = 8500
+"""
 
 
 def test_the_cheapest_are_counted() -> None:
@@ -62,6 +72,37 @@ def test_another_architecture() -> None:
 def test_who_compiled_it(left: bytes, expected: str) -> None:
     """What compilers leave in the section .comment."""
     assert expected == budget.builder(b"\x7fELF" + left, "x86_64")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "said"),
+    [
+        (
+            "8500",
+            "'much'",
+            r"^budget\.toml: added\.gcc-12-x86_64\.ours-json is 'much'; a number of",
+        ),
+        ("8500", "-1", r"added\.gcc-12-x86_64\.ours-json is -1; a number of instructions above 0"),
+        ("ours-json", "ours-jsn", "^budget.toml: no variant 'ours-jsn'; did you mean ours-json?"),
+        ("h1-direct", "h1-dirct", "^budget.toml: no scenario 'h1-dirct'; did you mean h1-direct?"),
+        ("h1-direct", "h1-rate", "'h1-rate' counts no instructions; these do: h1-direct, "),
+        ("ours-json = 8500", "", "^budget.toml: added names no variant"),
+        ("over", "ovr", "ovr"),
+        ("0.02", "'x'", r"\$\.over"),
+    ],
+)
+def test_a_wrong_file(tmp_path: Path, wrong: str, right: str, said: str) -> None:
+    """One line says what is wrong, before anything is counted."""
+    path = tmp_path / "budget.toml"
+    path.write_text(FILE.replace(wrong, right))
+    with pytest.raises(Trouble, match=said):
+        budget.counted(budget.read(path), scenarios.read())
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    with pytest.raises(Trouble, match=r"budget\.toml: No such file or directory$"):
+        budget.read(tmp_path / "budget.toml")
 
 
 def test_the_file() -> None:
