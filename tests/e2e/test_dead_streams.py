@@ -126,7 +126,9 @@ def test_woken_after_the_end(site: SiteMaker, protocol: str) -> None:
     with here.client(protocol) as client:
         client.open(Request(headers=[(b"x-first", b"1")]), ends=True)
         here.fetch()
-        assert ["", "", "", ""] == list(here.seen(1)[0])  # it still lives
+        first, *others = here.seen(1)[0]
+        assert first == ""  # it still lives, and may end of this
+        assert {"", "StreamGone"} >= set(others)
         assert client.read_head().status in {200, 403}
     here.oracle(2)
     here.fetch()
