@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from ._text import Text
 
 Given: TypeAlias = "list[bytes] | dict[int, bytes]"
-"""What came with a hook, by place; of what the stream does not have, the place is not there."""
+"""
+What came with a hook, by place: a list where the stream has all of it.
+
+In a dict there is ``~place`` instead of the place of each value that the stream does not have. What
+another hook, or this one, learned since is in neither.
+"""
 
 ABSENT: Final = b"\r"  # stands for what a stream does not have
-_NO_PLACE: Final = -1
 _REQUEST: Final = HeaderMap.REQUEST_HEADERS
 _RESPONSE: Final = HeaderMap.RESPONSE_HEADERS
 ABSENT_BYTE: Final = ABSENT[0]  # what is no int is looked for by way of an exception
@@ -68,7 +72,13 @@ class HookReads:
 
 
 def without_absent(values: list[bytes]) -> dict[int, bytes]:
-    """Give the values of a row that the stream has. It is never empty, as a row that is over is."""
-    row = {place: value for place, value in enumerate(values) if value != ABSENT}
-    row[_NO_PLACE] = ABSENT
-    return row
+    """Give the values of a row of which the stream does not have all."""
+    return {
+        ~place if value == ABSENT else place: value  # never empty, as a row that is over is
+        for place, value in enumerate(values)
+    }
+
+
+def is_absent(given: Given, place: int | None) -> bool:
+    """Whether the row tells that the stream has no value there; *place*: None for what has none."""
+    return place is not None and isinstance(given, dict) and ~place in given

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+from ._reads import is_absent
 from ._text import checked_text
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def read(host: Host, name: str) -> str | int | bool | None:
         except (LookupError, TypeError):
             pass
     number, kind, since = find(name)
-    if reads is not None and host.given and name in reads.attributes and host.on_worker():
-        return None  # it is known that there is no value
+    if reads is not None and host.on_worker() and is_absent(host.given, reads.attributes.get(name)):
+        return None
     if host.release() < since or kind == "none":
         return None
     value = _asked(host, number, kind)

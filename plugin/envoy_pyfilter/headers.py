@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from ._flow.codes import refused
 from ._host import HeaderMap, Host
+from ._reads import is_absent
 from ._text import Text, header_name, header_value
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ class Headers:
     def _ask(self, name: Text) -> bytes | None:
         """Ask for what did not come with the hook, so that the next stream's hook has it."""
         key = header_name(name)
-        if self._given and isinstance(name, (str, bytes)) and name in self._places:
-            return None  # it is known that the stream does not have it
+        if isinstance(name, (str, bytes)) and is_absent(self._given, self._places.get(name)):
+            return None
         values = self._values().get(key)
         learning = self._host.learning
         if learning is not None and self._host.on_worker():
