@@ -21,6 +21,7 @@ from .upstream import Upstream
 from .waiting import until
 
 STREAMS = 1000
+PATIENCE = 120.0  # seconds for what all of them do
 # Envoy closes a connection that resets most of its streams early: that is not what is tested here.
 RUNTIME = {"overload.premature_reset_total_stream_count": 1_000_000}
 MANY = {"thresholds": [{"max_connections": 10_000, "max_requests": 10_000}]}
@@ -118,14 +119,16 @@ def live(here: Site, dice: random.Random) -> list[Member]:
 
         return check_it
 
-    until(pumped(lambda: all(member.in_flight for member in members)), "the bodies' first bytes")
-    until(pumped(lambda: in_flight(here) == len(members)), "all streams at the upstream")
+    begun = pumped(lambda: all(member.in_flight for member in members))
+    until(begun, "the bodies' first bytes", seconds=PATIENCE)
+    until(pumped(lambda: in_flight(here) == len(members)), "all upstream", seconds=PATIENCE)
     dice.shuffle(members)
     for member in members:
         member.end()
         if dice.random() < 0.1:
             member.crowd.pump()
-    until(pumped(lambda: left(members) == 0), lambda: f"{left(members)} streams to end")
+    ended = pumped(lambda: left(members) == 0)
+    until(ended, lambda: f"{left(members)} streams to end", seconds=PATIENCE)
     for crowd in crowds:
         crowd.close()
     return members
