@@ -61,10 +61,12 @@ void settle_publish(pyfilter_stream *s) {
   }
 }
 
-/* A hook of the stream is on the stack, so the stream is there; its host may be gone. */
+/* A hook of the stream is on the stack, so the stream is there; its host may be gone. Where the seam
+ * fails in one hook after another, the stream has failed once. */
 void pyfilter_hook_failed(pyfilter_stream *s, const char *hook, int code) {
+  bool first = s->record.failed_hook == NULL;
   s->record.failed_hook = hook;
-  if (s->config->statistics != NULL) {
+  if (first && s->config->statistics != NULL) {
     statistics_hook_failed(s, code);
   }
   if (s->envoy != NULL) {

@@ -9,8 +9,8 @@
 
 /* What a field is made of. Those of calls are absent without a finished call. */
 typedef enum {
-  LATENCY, /* the first call's */
-  STATUS,  /* the same */
+  LATENCY, /* headers and trailers: the sum, but there is hardly ever a second call */
+  STATUS,  /* the last one's */
   COUNT,
   TOTAL,
   MOST,
@@ -75,15 +75,15 @@ static value of_call(what made_of, const calls *c) {
     return (value){.kind = ABSENT};
   }
   switch (made_of) {
-    case COUNT:
-      return number(c->count);
-    case MOST:
-      return number(c->max_us);
-    case STATUS:
-    case LAST_STATUS:
-      return number(c->last_status);
-    default:
-      return number(c->total_us);
+  case COUNT:
+    return number(c->count);
+  case MOST:
+    return number(c->max_us);
+  case STATUS:
+  case LAST_STATUS:
+    return number(c->last_status);
+  default:
+    return number(c->total_us);
   }
 }
 
@@ -94,21 +94,21 @@ static slice destination(const pyfilter_statistics *c, const statistics *t) {
 
 static value value_of(const field *f, const pyfilter_statistics *c, const statistics *t) {
   switch (f->made_of) {
-    case SENT:
-      return number(t->sent);
-    case RECEIVED:
-      return number(t->received);
-    case FAILED_OPEN:
-      return flag(t->failed_open);
-    case IMMEDIATE:
-      return flag(t->immediate_response);
-    case STATUS_BEFORE:
-      return number(t->status_before_first_call);
-    case DESTINATION:
-      return c->tells_destination ? (value){.kind = TEXT, .text = destination(c, t)}
-                                  : (value){.kind = ABSENT};
-    default:
-      return of_call(f->made_of, &t->of[f->hook]);
+  case SENT:
+    return number(t->sent);
+  case RECEIVED:
+    return number(t->received);
+  case FAILED_OPEN:
+    return flag(t->failed_open);
+  case IMMEDIATE:
+    return flag(t->immediate_response);
+  case STATUS_BEFORE:
+    return number(t->status_before_first_call);
+  case DESTINATION:
+    return c->tells_destination ? (value){.kind = TEXT, .text = destination(c, t)}
+                                : (value){.kind = ABSENT};
+  default:
+    return of_call(f->made_of, &t->of[f->hook]);
   }
 }
 
@@ -159,20 +159,20 @@ static bool put_state(void *envoy, slice key, const text *written) {
 
 static void put_metadata(void *envoy, slice name_space, slice name, const value *v) {
   switch (v->kind) {
-    case NUMBER:
-      envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, lent(name_space),
-                                                                     lent(name), (double)v->number);
-      break;
-    case FLAG:
-      envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(envoy, lent(name_space),
-                                                                   lent(name), v->number != 0);
-      break;
-    case TEXT:
-      envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy, lent(name_space),
-                                                                     lent(name), lent(v->text));
-      break;
-    case ABSENT:
-      break;
+  case NUMBER:
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, lent(name_space),
+                                                                   lent(name), (double)v->number);
+    break;
+  case FLAG:
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(envoy, lent(name_space),
+                                                                 lent(name), v->number != 0);
+    break;
+  case TEXT:
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy, lent(name_space),
+                                                                   lent(name), lent(v->text));
+    break;
+  case ABSENT:
+    break;
   }
 }
 

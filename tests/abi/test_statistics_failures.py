@@ -197,3 +197,18 @@ def test_stream_that_ends_in_a_hook_of_somebody_else(clocked: Clock) -> None:
     stream.request_headers()
     (line,) = (e["value"] for e in stream.events if e.get("key") == "K")
     assert line.startswith("rh:5:0,")
+
+
+def test_failures_of_one_stream(host: Host, scripted: MakeConfig, clocked: Clock) -> None:
+    """The seam can fail in each hook: each is an error, but one stream has failed."""
+    here = clocked(on_request_headers="pass")  # for the name of its counters
+    config = planted(
+        scripted, host, "_entered", count=2, policy="allow", statistics={"stat_prefix": here.prefix}
+    )
+    stream = config.stream()
+    stream.request_headers()
+    stream.response_headers()
+    stream.finish()
+    assert 2 == config.counts()["hook_errors"]
+    counted = here.counted()
+    assert (1, 1) == (counted["streams_failed"], counted["failure_mode_allowed"])
