@@ -13,13 +13,19 @@ static bool is_unfit(unsigned char byte) {
   return byte <= ' ' || byte == 0x7f || byte == ',' || byte == ';' || byte == '|';
 }
 
-/* How long the character is that begins here, if it is a control character, ends a line or turns
- * its direction, though it is none of ASCII; else 0. */
+/* U+2028 to U+202E and U+2066 to U+2069, by their last two bytes. */
+static bool ends_or_turns_line(unsigned char middle, unsigned char last) {
+  return (middle == 0x80 && last >= 0xa8 && last <= 0xae) ||
+         (middle == 0x81 && last >= 0xa6 && last <= 0xa9);
+}
+
+/* How long the character is that begins here, if it is a control character, the space that does not
+ * break, ends a line or turns its direction, though it is none of ASCII; else 0. */
 static size_t unfit_sequence(const unsigned char *at, size_t left) {
-  if (left >= 2 && at[0] == 0xc2 && at[1] < 0xa0) {
+  if (left >= 2 && at[0] == 0xc2 && at[1] <= 0xa0) {
     return 2;
   }
-  return left >= 3 && at[0] == 0xe2 && at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae ? 3 : 0;
+  return left >= 3 && at[0] == 0xe2 && ends_or_turns_line(at[1], at[2]) ? 3 : 0;
 }
 
 /* Writes a substitute for each character that is unfit, over the text itself. */

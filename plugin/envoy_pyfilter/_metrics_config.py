@@ -27,7 +27,7 @@ _MOST_VALUES: Final = 100
 _MOST_SERIES: Final = 1000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_LABELS: Final = ("le", "quantile")  # what Prometheus' own histograms have
-_CONSTANT: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\u2028-\u202e,;|]+")
+_CONSTANT: Final = re.compile(r"[^\x00-\x20\x7f-\xa0\u2028-\u202e\u2066-\u2069,;|]+")
 _WORD: Final = f"1 to {_LONGEST_NAME} letters, digits and underscores, none of the digits first"
 
 

@@ -25,7 +25,8 @@ NUMBERS = st.one_of(
 ).map(str.encode)
 LABELS = ("model", "code")
 DOTTED = st.lists(st.sampled_from(["model", "code", "a", "b1", "", "mode", "xcode"])).map(".".join)
-UNFIT = set(map(chr, range(0x21))) | set(map(chr, range(0x7F, 0xA0))) | set(",;|\u2028\u2029")
+CODES = (*range(0x21), *range(0x7F, 0xA1), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+UNFIT = {*map(chr, CODES), *",;|"}
 
 
 @given(text=NUMBERS)
@@ -68,6 +69,7 @@ def label(library: ctypes.CDLL, value: bytes) -> bytes:
 @example(value=b"\xff" * 300)
 @example(value="é".encode() * 100)
 @example(value=b"x" * 127 + "é".encode())
+@example(value="".join(sorted(UNFIT, reverse=True)).encode())
 def test_labels(parts: ctypes.CDLL, value: bytes) -> None:
     """UTF-8 of bounded length, without what ends a line, a tag or a name."""
     found = label(parts, value)
