@@ -66,7 +66,9 @@ class Found(msgspec.Struct):
     configs: dict[str, dict[str, Any]] = {}
     """Envoy's config, by variant; ``FOLDER`` stands for where the variant's files lie."""
     instructions: dict[str, float] = {}
-    """Of one request, by variant."""
+    """Of one request, by variant: the least of ``counts``."""
+    counts: dict[str, list[float]] = {}
+    """Each count of them."""
     load: dict[str, list[Round]] = {}
     """By variant, one for each round."""
     lost: dict[str, int] = {}

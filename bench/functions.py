@@ -87,7 +87,7 @@ def symbols() -> list[tuple[int, str]]:
 def costs_of(bench: Bench, scenario: Scenario, name: str) -> Costs:
     """Count a variant, and give what each function costs."""
     with bench.folder(f"functions-{name}") as folder:
-        dump = instructions.counted(bench, scenario, name, folder)
+        dump = min(instructions.dumps(bench, scenario, name, folder), key=instructions.total)
         printed = tools.run(["callgrind_annotate", "--threshold=100", "--auto=no", str(dump)])
     return named(parse(printed, scenario.requests), symbols())
 

@@ -42,12 +42,17 @@ def commands(scenario: Scenario) -> list[str]:
 
 def count(bench: Bench, scenario: Scenario, name: str) -> float:
     """Give the instructions of one request through a variant."""
+    return min(counts(bench, scenario, name))
+
+
+def counts(bench: Bench, scenario: Scenario, name: str) -> list[float]:
+    """Give them for each time that they were counted."""
     with bench.folder(f"count-{name}") as folder:
-        return total(counted(bench, scenario, name, folder)) / scenario.requests
+        return [total(dump) / scenario.requests for dump in dumps(bench, scenario, name, folder)]
 
 
-def counted(bench: Bench, scenario: Scenario, name: str, folder: Path) -> Path:
-    """Send the requests through Envoy under callgrind, and give the file of the cheapest time."""
+def dumps(bench: Bench, scenario: Scenario, name: str, folder: Path) -> list[Path]:
+    """Send the requests through Envoy under callgrind, and give the file of each time."""
     setup = bench.setup(name, folder)
     out = folder / "callgrind.out"
     with bench.envoy(scenario, setup, folder, under=_under(out)) as envoy:
@@ -57,7 +62,7 @@ def counted(bench: Bench, scenario: Scenario, name: str, folder: Path) -> Path:
             h2load.send(scenario, envoy.port, scenario.requests)
             tools.run(["callgrind_control", "-d", str(envoy.pid)])
     # A dump that was asked for has a number; the one without is of the end.
-    return min((Path(f"{out}.{number + 1}") for number in range(TIMES)), key=total)
+    return [Path(f"{out}.{number + 1}") for number in range(TIMES)]
 
 
 def _warm_up(scenario: Scenario) -> int:

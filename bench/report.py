@@ -78,8 +78,11 @@ def _instructions(found: Found) -> Iterator[str]:
     rows = []
     for name, total in found.instructions.items():
         more = added(found.instructions, name)
+        dearest = max(found.counts.get(name, [total]))
         rows.append([label(name), number(total), "" if more is None else number(more)])
-    yield table(["variant", "per request", "added"], rows)
+        rows[-1].append(number(dearest - total))
+    yield "*Spread*: what the dearest of three counts had more than the cheapest, which counts.\n"
+    yield table(["variant", "per request", "added", "spread"], rows)
 
 
 def _load(found: Found) -> Iterator[str]:

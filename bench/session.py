@@ -84,7 +84,8 @@ class Session:
             found.configs[name] = checking.check(bench, scenario, name)
         for name in of["instructions"]:
             step(f"{name}, instructions")
-            found.instructions[name] = instructions.count(bench, scenario, name)
+            found.counts[name] = instructions.counts(bench, scenario, name)
+            found.instructions[name] = min(found.counts[name])
         if of["load"]:
             subjects = {name: (scenario, name) for name in of["load"]}
             found.load, found.lost = self._load(bench, subjects, step)

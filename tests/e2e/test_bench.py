@@ -41,6 +41,7 @@ def test_each_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.steps() == len(steps)
     found = results.scenarios["one"]
     assert 0 < found.instructions["ours-unwanted"] - found.instructions["bare"]
+    assert found.instructions["bare"] == min(found.counts["bare"])
     assert {"bare", "fixed-c", "ours-hook-busy"} == {*found.load}
     assert "FOLDER/out.log" in str(found.configs["ours-json"])
     assert all(one.done and not one.bad for rounds in found.load.values() for one in rounds)

@@ -72,6 +72,7 @@ def results() -> Results:
         about="HTTP/1.1.",
         commands={"load": ["h2load -D 1000ms"]},
         instructions={"bare": 80000.0, "native-json": 90000.0, "ours-json": 85000.0},
+        counts={"bare": [80000.0] * 3, "ours-json": [85070.0, 85000.0, 85012.0]},
         load={
             "bare": [a_round(), a_round(rate=2000.0)],
             "ours-json": [a_round(rate=900.0, cpu_us=53.0), a_round(rate=1900.0, cpu_us=54.0)],
@@ -203,7 +204,7 @@ def test_report() -> None:
     target = Target(name="JSON", ours="ours-json", peer="native-json", at_most=0.4)
     text = report.markdown(results(), a_plan(target), {"h1-direct-load-cpu": "cpu.svg"})
     assert "| JSON | h1-direct | 0.50 | 0.40 | **not met** |" in text
-    assert "| `ours-json`: The access filter with a JSON file | 85,000 | 5,000 |" in text
+    assert "| `ours-json`: The access filter with a JSON file | 85,000 | 5,000 | 70 |" in text
     assert "| 1,400 (900 to 1,900) | 0.93 (0.90 to 0.95) |" in text
     assert "| 3.5 (3.0 to 4.0) |" in text
     assert "\n    h2load -D 1000ms\n" in text
