@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,19 @@ def test_batches_are_bounded() -> None:
     sink = Collector()
     run(sink, lines(*map(str, range(2 * MAX_BATCH + 1))))
     assert [MAX_BATCH, MAX_BATCH, 1] == [len(batch) for batch in sink.batches]
+
+
+def test_the_thread_has_a_name() -> None:
+    """The kernel knows it by a name, as ``top -H`` shows it."""
+    names = []
+
+    class Named(Sink):
+        def write(self, _: list[Record]) -> None:
+            own = f"/proc/self/task/{threading.get_native_id()}/comm"
+            names.append(Path(own).read_text(encoding="ascii"))
+
+    run(Named({}), lines("/a"))
+    assert ["pyfilter_sink\n"] == names
 
 
 def test_the_thread_is_a_daemon() -> None:
