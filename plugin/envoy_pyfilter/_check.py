@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import yaml
@@ -214,6 +214,17 @@ def static(text: str) -> list[Finding]:
     except yaml.YAMLError as error:
         return [not_yaml(error)]
     return sorted(_Checker(document).all(), key=lambda finding: finding.line)
+
+
+def said_once(ours: list[Finding], envoys: list[Finding]) -> list[Finding]:
+    """Give both lists; where Envoy refuses for what we found too, the words stand there once."""
+    known = [finding.text for finding in ours if finding.level == "error"]
+    return ours + [
+        replace(finding, text=f"{finding.text.partition(' rejects it: ')[0]} rejects it, too")
+        if any(text in finding.text for text in known)
+        else finding
+        for finding in envoys
+    ]
 
 
 def has_errors(findings: list[Finding]) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_PART: Final = 3  # characters from which on a part of a name tells which one is meant
 _SHOWN: Final = 60  # characters of a value; the rest of a long one helps nobody
 
 
@@ -48,7 +49,10 @@ def joined(path: str, key: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that *name* most likely means, or None."""
     folded = {_folded(candidate): candidate for candidate in known}
-    found = difflib.get_close_matches(_folded(name[:_SHOWN]), folded, n=1)
+    meant = _folded(name[:_SHOWN])
+    found = difflib.get_close_matches(meant, folded, n=1)
+    if not found and len(meant) >= _PART:
+        found = sorted((one for one in folded if meant in one), key=len)
     return folded[found[0]] if found else None
 
 

@@ -273,7 +273,7 @@ def _check_file(options: argparse.Namespace) -> int:
                 file = options.file
                 if not _check.has_errors(findings):
                     file = _operator.resolved_file(file, options.aliases, Path(folder))
-                findings += _check.with_envoy(envoy, file)
+                findings = _check.said_once(findings, _check.with_envoy(envoy, file))
     for finding in findings:
         print(finding.shown(options.file))
     if not findings:

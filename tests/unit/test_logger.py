@@ -108,6 +108,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
+        {"log": {"fields": ["tls_ja3"]}},
+        "log.fields[0]: unknown field tls_ja3; did you mean tls_ja3_fingerprint?",
+    ),
+    (
         {"state": {"a": "b"}},
         (
             "state: an access logger cannot write filter state; "
