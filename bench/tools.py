@@ -17,6 +17,8 @@ from bench.trouble import Trouble
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "bench" / "peers"
+ENVIRONMENT = ["ENVOY_PYFILTER_READS"]
+"""What Envoy's environment may hold that changes what we cost."""
 DEBIAN = {
     "h2load": "nghttp2-client",
     "valgrind": "valgrind",
@@ -67,6 +69,7 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "commit": _commit(),
+        **{key: os.environ[key] for key in ENVIRONMENT if key in os.environ},
         "when": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
     }
 

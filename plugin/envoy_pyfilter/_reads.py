@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ._host import HeaderMap
+from ._problems import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ._text import Text
 
@@ -32,6 +33,19 @@ _REQUEST: Final = HeaderMap.REQUEST_HEADERS
 _RESPONSE: Final = HeaderMap.RESPONSE_HEADERS
 ABSENT_BYTE: Final = ABSENT[0]  # what is no int is looked for by way of an exception
 _MOST: Final = 64  # spellings of a hook's names
+
+VARIABLE: Final = "ENVOY_PYFILTER_READS"
+"""In Envoy's environment: ``off`` lets hooks ask Envoy for each thing that they read."""
+
+
+def wanted(environment: Mapping[str, str]) -> bool:
+    """Tell whether hooks are to be given what they read."""
+    said = environment.get(VARIABLE) or "on"
+    if said not in ("on", "off"):
+        raise problem(
+            VARIABLE, "an unknown value in the environment", got=said, expected="on or off"
+        )
+    return said == "on"
 
 
 class HookReads:

@@ -11,7 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from envoy_pyfilter import _config, _logger
+from envoy_pyfilter import _config, _logger, _reads
 from envoy_pyfilter._abi import ffi, lib
 from envoy_pyfilter._callbacks.buffers import lent, lent_list
 from envoy_pyfilter._reads import HookReads
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
         StateSpec,
     )
     from envoy_pyfilter.sinks import Sink
-
-READS = "ENVOY_PYFILTER_READS"
-"""An environment variable: ``off`` lets hooks ask Envoy for each thing that they read."""
 
 _DEFINE = {
     "counter": lib.envoy_dynamic_module_callback_http_filter_config_define_counter,
@@ -105,6 +102,7 @@ _CILIUM_VALUES = (
 def load(out: CData, filter_name: str, config: bytes) -> Filter:
     """Load *config* and fill C's ``pyfilter_config``; raise ConfigError and leave nothing."""
     validating = bool(lib.envoy_dynamic_module_callback_is_validation_mode())
+    reads = _reads.wanted(os.environ)
     loaded = _config.load(filter_name, config, validating=validating)
     prefix = loaded.instance
     loaded.filter._instance = prefix
@@ -115,7 +113,7 @@ def load(out: CData, filter_name: str, config: bytes) -> Filter:
     out.hook_errors = _define(out.envoy, "counter", f"{prefix}.hook_errors", ())
     out.allow_on_error = loaded.filter._on_error == "allow"
     out.wants = hooks_wanted(type(loaded.filter))
-    if loaded.filter._learns and os.environ.get(READS) != "off":
+    if reads and loaded.filter._learns:
         loaded.filter._reads = [_hook_reads(out.reads, hook) for hook in range(lib.HOOKS)]
     if loaded.statistics is not None:
         _load_statistics(out, prefix, loaded.statistics)
