@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench import bootstrap, h2load
+from bench import bootstrap, h2load, running
 from bench.bootstrap import file_log
 from bench.trouble import Trouble, wait_for
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.scenarios import Scenario
     from bench.setup import Setup
 
+LAST = 20  # lines of a log that are shown
 SOON = ("--file-flush-interval-msec", "100")  # Envoy's own file logs are not waited for
 
 
@@ -34,11 +35,14 @@ def check(bench: Bench, scenario: Scenario, name: str) -> dict[str, Any]:
         witness = folder / "witness.log"
         plain = bench.setup(name, folder)
         setup = _writing(_with_witness(plain, witness))
-        with bench.envoy(scenario, setup, folder, options=SOON) as envoy:
+        logs = [folder / "envoy.log"]
+        if setup.server is not None:
+            logs.append(running.log_of(setup.server, folder))
+        with bench.envoy(scenario, setup, folder, options=SOON) as envoy, _naming(name, logs):
             h2load.send(scenario, envoy.port, sent)
             if setup.output is not None and not setup.buffered:
                 _wait_for_lines(setup.output, sent)
-        with _naming(name):
+        with _naming(name, logs):
             if setup.output is not None:
                 compare_output(setup, setup.output, sent)
             if setup.witness is not None:
@@ -107,8 +111,15 @@ def compare_witness(path: Path, expected: str, sent: int) -> None:
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def _naming(name: str, logs: list[Path]) -> Iterator[None]:
     try:
         yield
     except Trouble as trouble:
-        raise Trouble(f"{name} does not do the work: {trouble}") from trouble
+        last = "".join(f"\n{log.name} ends with:\n{end}" for log in logs if (end := _end(log)))
+        raise Trouble(f"{name} does not do the work: {trouble}{last}") from trouble
+
+
+def _end(log: Path) -> str:
+    """Give the last lines of a log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LAST:])

@@ -19,6 +19,7 @@ from bench.figures import (
     wakes,
 )
 from bench.tables import label, number, part, ranged, table
+from bench.tools import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,10 @@ def _lacking(results: Results) -> Iterator[str]:
 def _machine(results: Results) -> Iterator[str]:
     facts = {
         "Envoy": results.envoy,
-        **{key.replace("_", " "): str(value) for key, value in results.machine.items()},
+        **{
+            f"**{key}**" if key in ENVIRONMENT else key.replace("_", " "): str(value)
+            for key, value in results.machine.items()
+        },
         **results.tools,
         "profile": results.profile,
         "command": f"`{results.command}`",

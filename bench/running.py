@@ -108,11 +108,16 @@ def _llm(folder: Path) -> Server:
     )
 
 
+def log_of(server: Server, folder: Path) -> Path:
+    """Tell where a server's own words go."""
+    return folder / f"{server.socket.stem}.log"
+
+
 @contextmanager
 def serving(server: Server, folder: Path) -> Iterator[int]:
     """Run a server beside Envoy until the block ends, and give its process id."""
     command = [sys.executable, "-m", *server.arguments]
-    log = folder / f"{server.socket.stem}.log"
+    log = log_of(server, folder)
     with log.open("w") as out:
         process = subprocess.Popen(with_us(command), stdout=out, stderr=out, cwd=ROOT)
 

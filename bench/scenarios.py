@@ -95,6 +95,8 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """More than the bare proxy, from warm to the last request."""
     wakes: float
     """More than the bare proxy, each second."""
+    moving: list[str] = []
+    """Whose memory goes up and down with its queue, so that growth over one run tells nothing."""
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

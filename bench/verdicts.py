@@ -161,8 +161,13 @@ def _limits(results: Results, limits: Limits) -> Iterator[list[str]]:
     for name, found in results.scenarios.items():
         for variant in found.memory:
             if variant.startswith("ours"):
-                for what, value, most in _memory(found, variant, limits):
-                    yield [what, name, f"`{variant}`", *_row(value, most, "MiB")]
+                held, grown = (
+                    [what, name, f"`{variant}`", *_row(value, most, "MiB")]
+                    for what, value, most in _memory(found, variant, limits)
+                )
+                if variant in limits.moving:
+                    grown[-2:] = ["", "goes up and down with its queue"]
+                yield from (held, grown)
         for variant in found.idle:
             if variant.startswith("ours"):
                 for phase in found.idle[variant]:

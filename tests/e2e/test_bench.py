@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from bench import checking, idle, job, memory, report, scenarios, session, tools
+from bench import checking, idle, job, memory, ours, report, scenarios, session, tools
 from bench.running import bench
 from bench.scenarios import Profile, Scenario
+from bench.setup import Setup
 from bench.trouble import Trouble
+from bench.variants import VARIANTS
 
 WATCHED = 400
 
@@ -60,3 +64,22 @@ def test_a_variant_that_does_not_do_its_work(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(job.EXPECTED, "method", "PUT")
     with bench("1.40.0") as here, pytest.raises(Trouble, match="ours-json does not do the work"):
         checking.check(here, Scenario(about=""), "ours-json")
+
+
+@pytest.mark.long
+def test_a_variant_that_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The end of Envoy's log, which says why, stands below."""
+    (tmp_path / "raising.py").write_text(
+        "from envoy_pyfilter import Filter\n"
+        "class Raising(Filter):\n"
+        "    def on_request_headers(self, stream, end_of_stream):\n"
+        "        raise ValueError('none of this')\n"
+    )
+    raising = ours.our_filter("raising:Raising", python_path=[str(tmp_path)])
+    monkeypatch.setitem(VARIANTS, "ours-raising", lambda _: Setup(filters=[raising]))
+    with bench("1.40.0") as here, pytest.raises(Trouble) as raised:
+        checking.check(here, Scenario(about="", requests=20), "ours-raising")
+    first, second, *rest = str(raised.value).splitlines()
+    assert "ours-raising does not do the work: 20 requests: " in first
+    assert "envoy.log ends with:" == second
+    assert "ValueError: none of this" in "\n".join(rest)

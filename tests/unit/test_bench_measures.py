@@ -182,6 +182,11 @@ def test_memory() -> None:
     assert "| memory over bare, at the end | one | `ours-json` | 33.0 MiB | 40 | met |" in text
     grown = "| growth over bare, 1,000 requests | one | `ours-json` | 3.0 MiB | 1 | **not met** |"
     assert grown in text
+    moving = msgspec.structs.replace(LIMITS, moving=["ours-json"])
+    plan = Plan(profiles={}, scenarios={}, targets=[], limits=moving)
+    text = report.markdown(results(one=found), plan, {})
+    assert "`ours-json` | 3.0 MiB |  | goes up and down with its queue |" in text
+    assert "`ours-json` | 33.0 MiB | 40 | met |" in text
 
 
 def test_wake_ups() -> None:
