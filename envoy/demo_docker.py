@@ -18,6 +18,7 @@ FILE = Path(__file__).with_name("compose.yaml")
 HEALTH = "/opt/envoy-pyfilter/module/_health.py"
 DOCKER = shutil.which("docker")
 PATIENCE = 60.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MISSING = """\
 missing: Docker Compose: neither `docker compose` nor docker-compose is there (Debian: apt-get \
 install docker-compose; Ubuntu: docker-compose-v2; Docker's own packages: docker-compose-plugin)"""
@@ -74,7 +75,7 @@ class Demo:
 
     def remove(self):
         """Remove all; nothing may interrupt that."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         print("removing the containers, the network and the volume", file=sys.stderr)
         self.do("down", "--volumes", "--timeout", "5")
@@ -84,7 +85,8 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     options.add_argument("--name", default=f"envoy-pyfilter-demo-{os.getpid()}")
     demo = Demo(options.parse_args().name)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in SIGNALS:  # SIGINT, too: a shell's job in the background begins without it
+        signal.signal(number, signal.default_int_handler)
     os.environ.setdefault("ENVOY_PORT", "0")
     try:
         demo.do("up", "--detach")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import docker
 from docker.errors import APIError
+from docker.models.containers import Container
 
 Filters = dict[str, str | list[str] | bool]
 
@@ -23,7 +24,7 @@ Filters = dict[str, str | list[str] | bool]
 def left(client: docker.DockerClient, label: str) -> list[str]:
     """Name the containers, networks and volumes that have *label*."""
     wanted: Filters = {"label": label}
-    found = [f"container {one.name}" for one in client.containers.list(all=True, filters=wanted)]
+    found = [f"container {one.name}" for one in _containers(client, wanted)]
     found += [f"network {one.name}" for one in client.networks.list(filters=wanted)]
     return found + [f"volume {one.name}" for one in client.volumes.list(filters=wanted)]
 
@@ -31,7 +32,7 @@ def left(client: docker.DockerClient, label: str) -> list[str]:
 def remove(client: docker.DockerClient, label: str) -> None:
     """Remove the containers, networks and volumes that have *label*."""
     wanted: Filters = {"label": label}
-    for container in client.containers.list(all=True, filters=wanted):
+    for container in _containers(client, wanted):
         with contextlib.suppress(APIError):
             container.remove(force=True, v=True)
     for network in client.networks.list(filters=wanted):
@@ -40,6 +41,11 @@ def remove(client: docker.DockerClient, label: str) -> None:
     for volume in client.volumes.list(filters=wanted):
         with contextlib.suppress(APIError):
             volume.remove()
+
+
+def _containers(client: docker.DockerClient, wanted: Filters) -> list[Container]:
+    """List them; one that goes meanwhile is not there."""
+    return client.containers.list(all=True, filters=wanted, ignore_removed=True)
 
 
 @contextlib.contextmanager
