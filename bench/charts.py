@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from bench.figures import Found, Resident, Results
 
-OURS, PEER, SERVER = "#1f6f8b", "#b0b7bd", "#e2b07a"
+OURS, PEER, SERVER, LINE = "#1f6f8b", "#b0b7bd", "#e2b07a", "#444444"
+THOUSAND = 1000
+ABOVE: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "ncols": 4,
+    "frameon": False,
+}
 Bars = dict[str, Spread]
 Beside = dict[str, float]
 """What a server beside Envoy takes, drawn as a bar that goes on."""
@@ -118,16 +125,41 @@ def _bars(path: Path, label: str, bars: Bars, beside: Beside) -> str:
     ]
     colors = [OURS if name.startswith("ours") else PEER for name in names]
     plt, figure, axes = _plot(0.8 + 0.32 * len(names))
-    drawn = axes.barh(names, values, xerr=errors, color=colors, ecolor="#444444")
+    axes.barh(names, values, xerr=errors, color=colors, ecolor=LINE)
     more = [beside.get(name, 0) for name in names]
     if any(more):
-        drawn = axes.barh(names, more, left=values, color=SERVER)
+        axes.barh(names, more, left=values, color=SERVER)
         values = [one + other for one, other in zip(values, more, strict=True)]
-    digits = _digits(max(values))
-    axes.bar_label(drawn, labels=[number(value, digits) for value in values], padding=4)
+    _write_numbers(axes, values, [bars[name].high for name in names])
     axes.set_xlabel(label)
     axes.margins(x=0.15)
+    if max(values) >= THOUSAND:
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(handles=_legend(plt, colors, bars, server=any(more)), **ABOVE)
     return _save(plt, figure, path)
+
+
+def _write_numbers(axes: Any, values: list[float], highest: list[float]) -> None:
+    """Write each value where its bar ends, and its line to the highest."""
+    digits = _digits(max(values))
+    for place, (value, high) in enumerate(zip(values, highest, strict=True)):
+        where = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(number(value, digits), (max(value, high, 0), place), **where)
+
+
+def _legend(plt: Any, colors: list[str], bars: Bars, *, server: bool) -> list[Any]:
+    """Give what the colors and lines of a chart mean."""
+    texts = {OURS: "ours", PEER: "others"}
+    handles = [
+        plt.Rectangle((0, 0), 1, 1, color=color, label=text)
+        for color, text in texts.items()
+        if color in colors
+    ]
+    if server:
+        handles.append(plt.Rectangle((0, 0), 1, 1, color=SERVER, label="the server beside Envoy"))
+    if any(bar.low < bar.high for bar in bars.values()):
+        handles.append(plt.Line2D([], [], color=LINE, label="from the lowest round to the highest"))
+    return handles
 
 
 def _digits(largest: float) -> int:

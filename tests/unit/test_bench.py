@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -210,6 +211,21 @@ def test_report() -> None:
     assert "\n    h2load -D 1000ms\n" in text
     assert "![h1-direct-load-cpu](cpu.svg)" in text
     assert "h1-direct-instructions" not in text
+
+
+def test_many_headers() -> None:
+    """They stand once below the commands, and few of them in each command."""
+    many = results()
+    scenario = Scenario(about="", headers="large")
+    sent = [shlex.join(h2load.command(scenario, "PORT", *("-n", str(n)))) for n in (1, 2)]
+    many.scenarios["h1-direct"].commands["load"] = sent
+    text = report.markdown(many, a_plan(), {})
+    for number in (1, 2):
+        assert f"\n    h2load --h1 -t 1 -n {number} HEADERS 'http://127.0.0.1:PORT" in text
+    assert 1 == text.count("-H 'x-request-filler-00: ")
+    assert "\n    HEADERS: -H ':authority: " in text
+    many.scenarios["h1-direct"].commands["load"] = ["h2load -H 'a: b' -H 'c: d' URL"]
+    assert "\n    h2load -H 'a: b' -H 'c: d' URL\n" in report.markdown(many, a_plan(), {})
 
 
 def test_results_are_read_back(tmp_path: Path) -> None:

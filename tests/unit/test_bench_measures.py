@@ -298,6 +298,16 @@ def test_what_is_drawn() -> None:
     assert ["load-cpu", "load-p99"] == [key for key, *_ in charts.bars_of(at_rate)]
 
 
+def test_what_a_chart_says(tmp_path: Path) -> None:
+    """What colors and lines mean, numbers with commas between thousands, past the line's end."""
+    load = {"bare": rates(60000, 61000, 90000), "ours-json": rates(1, 2, 3)}
+    drawn = charts.draw(results(one=Found(about="", commands={}, load=load)), tmp_path)
+    text = (tmp_path / drawn["one-load-rate"]).read_text()
+    for said in ("ours", "others", "from the lowest round to the highest", "61,000", "20,000"):
+        assert f"<!-- {said} -->" in text
+    assert "server" not in text
+
+
 def test_charts(tmp_path: Path) -> None:
     """Bars and lines become files beside the report."""
     found = Found(about="", commands={}, idle=measured().idle, memory=measured().memory)
