@@ -9,9 +9,11 @@
 
 static bool counted(pyfilter_seat *seat) { return seat->stream->config->statistics != NULL; }
 
-/* Notes a change, if anybody counts, and passes on whether it was done. */
-static int note(pyfilter_seat *seat, int part, bool done, size_t bytes) {
-  if (counted(seat)) {
+/* Notes a change, if anybody counts, and passes on whether it was done. Within a change of a body
+ * Envoy may have answered that it is too large, which can end the stream (stream.c): where no hook
+ * of it is on the stack, nobody sits in the seat then. */
+static int note(pyfilter_seat *seat, uint64_t serial, int part, bool done, size_t bytes) {
+  if (!pyfilter_seat_gone(seat, serial) && counted(seat)) {
     statistics_change(seat->stream, part, done ? EFFECT_APPLIED : EFFECT_FAILED, done ? bytes : 0);
   }
   return done;
@@ -23,11 +25,11 @@ static bool there(void *envoy, int map, slice name) {
 }
 
 /* Removing what is not there is no change, whatever Envoy says of it. */
-static int header_remove(pyfilter_seat *seat, void *envoy, int map, slice name) {
+static int header_remove(pyfilter_seat *seat, uint64_t serial, void *envoy, int map, slice name) {
   bool changes = counted(seat) && there(envoy, map, name);
   bool done = envoy_dynamic_module_callback_http_set_header(envoy, map, lent(name),
                                                             lent((slice){"", 0}));
-  return changes ? note(seat, map, done, name.length) : done;
+  return changes ? note(seat, serial, map, done, name.length) : done;
 }
 
 int pyfilter_header_set(pyfilter_seat *seat, uint64_t serial, int map, const char *name,
@@ -38,11 +40,11 @@ int pyfilter_header_set(pyfilter_seat *seat, uint64_t serial, int map, const cha
     return -1;
   }
   if (value_length == 0) {
-    return header_remove(seat, envoy, map, key);
+    return header_remove(seat, serial, envoy, map, key);
   }
   bool done = envoy_dynamic_module_callback_http_set_header(envoy, map, lent(key),
                                                             lent((slice){value, value_length}));
-  return note(seat, map, done, name_length + value_length);
+  return note(seat, serial, map, done, name_length + value_length);
 }
 
 int pyfilter_header_add(pyfilter_seat *seat, uint64_t serial, int map, const char *name,
@@ -53,7 +55,7 @@ int pyfilter_header_add(pyfilter_seat *seat, uint64_t serial, int map, const cha
   }
   bool done = envoy_dynamic_module_callback_http_add_header(
       envoy, map, lent((slice){name, name_length}), lent((slice){value, value_length}));
-  return note(seat, map, done, name_length + value_length);
+  return note(seat, serial, map, done, name_length + value_length);
 }
 
 static int part_of(int kind) {
@@ -68,8 +70,8 @@ int pyfilter_body_drain(pyfilter_seat *seat, uint64_t serial, int kind, size_t s
   if (envoy == NULL) {
     return -1;
   }
-  return note(seat, part_of(kind), envoy_dynamic_module_callback_http_drain_body(envoy, kind, size),
-              0);
+  bool done = envoy_dynamic_module_callback_http_drain_body(envoy, kind, size);
+  return note(seat, serial, part_of(kind), done, 0);
 }
 
 /* A part of a body that is not there refuses: another one may take it, so that is no failure. */
@@ -80,7 +82,7 @@ int pyfilter_body_append(pyfilter_seat *seat, uint64_t serial, int kind, const c
     return -1;
   }
   return envoy_dynamic_module_callback_http_append_body(envoy, kind, lent((slice){data, length})) &&
-         note(seat, part_of(kind), true, length);
+         note(seat, serial, part_of(kind), true, length);
 }
 
 void pyfilter_change_refused(pyfilter_seat *seat, uint64_t serial, int part, int effect) {

@@ -3,7 +3,7 @@
 The ``statistics`` of a filter's config, in the words of Envoy's own ext_proc filter.
 
 What is counted, and when, is decided in ``abi/statistics.c``; which failure has which status in
-``_flow/failures.py``.
+``_flow/codes.py``.
 """
 
 from __future__ import annotations

@@ -192,6 +192,35 @@ def test_ended_from_within(site: SiteMaker, protocol: str, hook: str, ending: st
     assert here.envoy.alive
 
 
+def test_ended_by_what_another_streams_hook_adds(site: SiteMaker, protocol: str) -> None:
+    """
+    A held body that a hook of another stream makes too large is answered with 413 at once.
+
+    Up to 1.39 Envoy destroys the stream inside that call, with no hook of it on the stack.
+    """
+    here = site(
+        {
+            "on_request_headers": """
+                if stream.request_headers.get('x-other'):
+                    body = kept.pop('held').request_body
+                    saw(refusal(lambda: body.append(b'x' * 100_000)))
+                    saw(refusal(body.read) in ('', 'StreamGone'))
+                    return Reply(200)
+                stream.buffer_limit = 1000
+            """,
+            "on_request_body": "kept['held'] = stream\nsaw('held')\nreturn BUFFER",
+        }
+    )
+    with here.client(protocol) as client:
+        client.open(Request(method=b"POST"), ends=False)
+        client.send(b"abc", ends=False)
+        here.seen(1)
+        assert 200 == here.fetch(headers=[(b"x-other", b"1")]).status
+        assert 413 == client.read_head().status
+    assert ["held", "", True] == here.seen(3)
+    assert 0 == here.stat("hook_errors")
+
+
 def test_ended_where_the_stack_ends(site: SiteMaker, protocol: str) -> None:
     """
     A hook may end its stream where it recursed too deep for anything else, and then use it.
