@@ -129,9 +129,9 @@ test-e2e: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 test-long: $(VENV)/.made-package $(VENV)/.made-test $(ENVOYS)
 	$(PYTEST) tests -m long
 
-# The image has a package and an Envoy of its own.
+# The image has a package and an Envoy of its own. 77: no engine answers, and that has been said.
 test-docker: $(VENV)/.made-package $(VENV)/.made-test
-	@if (cd tests && exec ../$(BIN)/python -m image.engine); then $(PYTEST) tests/image -m docker; fi
+	@(cd tests && exec ../$(BIN)/python -m image.engine) && $(PYTEST) tests/image -m docker || [ $$? = 77 ]
 
 PROFILE ?= quick
 BENCH   := $(BIN)/python -m bench --envoy $(firstword $(RELEASES))
