@@ -37,9 +37,16 @@ def ensure(client: docker.DockerClient, name: str = DEFAULT) -> str:
     return name
 
 
+def _work() -> Path:
+    """Give a folder for device files and some hundred MB: /tmp may take neither."""
+    folder = Path(__file__).parents[2] / "build"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def _make(client: docker.DockerClient, name: str) -> None:
     suite = name.removeprefix("debian:").removesuffix("-slim")
-    with TemporaryDirectory(prefix="envoy-pyfilter-base-") as folder:
+    with TemporaryDirectory(prefix="base-", dir=_work()) as folder:
         root, archive = Path(folder, "root"), Path(folder, "root.tar")
         _bootstrap(suite, root)
         _slim(root)

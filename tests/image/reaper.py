@@ -66,4 +66,4 @@ def watching(*labels: str) -> Iterator[None]:
 if __name__ == "__main__":
     sys.stdin.buffer.read()
     for named in sys.argv[1:]:
-        remove(docker.from_env(), named)
+        remove(docker.from_env(timeout=600), named)

@@ -40,7 +40,8 @@ def image(engine: Engine, suite: str) -> str:
 
 def without_compiler(box: Box) -> bool:
     """Tell whether nothing there compiles C."""
-    found = box.run("sh", "-c", "command -v cc gcc clang tcc x86_64-linux-gnu-gcc; true")
+    names = "cc gcc clang tcc $(uname -m)-linux-gnu-gcc"
+    found = box.run("sh", "-c", f"for name in {names}; do command -v $name; done; true")
     return not found.strip()
 
 

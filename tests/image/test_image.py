@@ -9,8 +9,6 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from typing import Any
 
-import pytest
-
 from .build import ROOT
 from .engine import HTTP, Box, Engine, until
 
@@ -70,39 +68,15 @@ def test_size(engine: Engine, each_image: str, show: Callable[[str], None]) -> N
     total = sum(one["Size"] for one in layers)
     show("\n".join([f"{each_image}: {total / 1e6:.1f} MB", *rows]))
 
-    box = engine.run(
-        each_image, ["sh", "-c", "command -v cc gcc make; ls /root/.cache /var/lib/apt/lists"]
-    )
+    look = "for name in cc gcc make; do command -v $name; done; ls /root/.cache /var/lib/apt/lists"
+    box = engine.run(each_image, ["sh", "-c", look], user="root")
     box.ended()
     assert "" == box.stdout().replace("/var/lib/apt/lists:", "").strip()
     assert total < 400e6
 
 
-HARDENED: dict[str, dict[str, Any]] = {
-    "read-only": {"read_only": True},
-    "user": {"user": "12345:12345"},
-    "cap-drop": {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]},
-    "all": {
-        "read_only": True,
-        "user": "12345:12345",
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-    },
-}
-
-
-@pytest.mark.parametrize("options", HARDENED.values(), ids=HARDENED)
-def test_hardened(engine: Engine, image: str, options: dict[str, Any]) -> None:
-    """It serves with a root that cannot be written, as any user, and without capabilities."""
-    box = engine.envoy(image, **options)
-
-    served(box, "/hardened")
-    user = options.get("user", "10001:10001")
-    assert user == box.run("sh", "-c", "echo $(id -u):$(id -g)").strip()
-
-
 def test_health(engine: Engine, image: str) -> None:
-    """The engine learns that Envoy is ready, and that it is not any more."""
+    """The engine learns that Envoy is ready; its check fails when Envoy is not any more."""
     box = engine.envoy(image)
 
     until(lambda: box.state()["Health"]["Status"] == "healthy", box.state)
