@@ -9,12 +9,14 @@ and the rest is run as it stands.
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -92,10 +94,15 @@ def here(value: Any, ports: dict[int, int], folder: Path) -> Any:
     return {key: here(one, ports, folder) for key, one in value.items()}
 
 
+NOT_EPHEMERAL = (20_000, 32_000)  # Linux gives none of them to whoever asks for any port
+
+
 def free_port() -> int:
-    """Give a port that nobody has: an upstream has to know the admin page's."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Give a port that nobody has, or is given before Envoy: an upstream has to know it."""
+    while True:
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", random.randrange(*NOT_EPHEMERAL)))  # noqa: S311 (no secret)
+            return int(one.getsockname()[1])
 
 
 def get(url: str, **headers: str) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from .command import ENVIRONMENT, ROOT
+from .command import ENVIRONMENT, RELEASES, ROOT
 
 BIN = Path(sys.executable).parent
 LIBPYTHON = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
@@ -99,7 +99,7 @@ def test_the_repaired_wheel(build: str, tmp_path: Path) -> None:
     bootstrap = tmp_path / "envoy.yaml"
     command = [str(prefix / "bin" / "python"), "-m", "envoy_pyfilter"]
     bootstrap.write_text(run(*command, "config", "--bootstrap"))
-    said = run(*command, "check", "--envoy", "1.40", bootstrap, LD_LIBRARY_PATH=LIBDIR)
+    said = run(*command, "check", "--envoy", RELEASES[0], bootstrap, LD_LIBRARY_PATH=LIBDIR)
     assert f"{bootstrap}: nothing to complain about\n" == said
     where = run(*command[:1], "-c", "import envoy_pyfilter; print(envoy_pyfilter.__file__)")
     assert str(site) in where
