@@ -41,7 +41,16 @@ def interruptible() -> Iterator[None]:
     it. SIGHUP does not where it is ignored, as ``nohup`` has it.
     """
     taken = [one for one in SIGNALS if not (one == signal.SIGHUP and _ignored(one))]
-    before = {one: signal.signal(one, _interrupt) for one in taken}
+    terminals = [one for one in (1, 2) if os.isatty(one)]  # of one that was closed it says no
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_IGN)
+        if number == signal.SIGHUP:
+            _let_go_of(terminals)
+        raise Interrupted(number)
+
+    before = {one: signal.signal(one, interrupt) for one in taken}
     try:
         yield
     finally:
@@ -58,18 +67,9 @@ def _ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
-    for one in SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
-    if number == signal.SIGHUP:
-        _let_go_of_the_terminal()
-    raise Interrupted(number)
-
-
-def _let_go_of_the_terminal() -> None:
+def _let_go_of(terminals: list[int]) -> None:
     """Have what is still printed go nowhere: a terminal that was closed refuses it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        if os.isatty(descriptor):
-            os.dup2(nowhere, descriptor)
+    for descriptor in terminals:
+        os.dup2(nowhere, descriptor)
     os.close(nowhere)

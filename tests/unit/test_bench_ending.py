@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import select
 import signal
 import subprocess
@@ -39,6 +40,14 @@ Bench.__init__ = lambda self, _, work: setattr(self, "_work", work)
 __main__.COMMANDS["list"] = lasts
 sys.argv = ["bench", "list"]
 sys.exit(__main__.main())
+"""
+# The first terminal that the first process of a session opens is the session's.
+ON_TERMINAL = """\
+import os, sys
+terminal = os.open(sys.argv[2], os.O_RDWR)
+for descriptor in (0, 1, 2):
+    os.dup2(terminal, descriptor)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 """
 IGNORING = ["import os, signal, sys", "signal.signal({}, signal.SIG_IGN)"]
 IGNORING += ["os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"]
@@ -104,6 +113,23 @@ def test_nohup(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert "bench: interrupted by SIGTERM\n" == process.communicate(timeout=30)[1]
     assert not folder.exists()
+
+
+def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
+    """The run ends in order, though what it still prints is refused."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_TERMINAL, RUN, os.ttyname(its)],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    )
+    with open(ours, encoding="utf-8") as printed:  # noqa: PTH123 (a descriptor)
+        assert tmp_path == Path(line(printed)).parent
+        line(printed)
+        os.close(its)
+    assert 128 + signal.SIGHUP == process.wait(timeout=30)
+    assert not list(tmp_path.iterdir())
 
 
 def test_killed(tmp_path: Path) -> None:
