@@ -21,10 +21,7 @@ void format_add(format *f, int op, int map, slice what, field_id field, size_t m
       abort();
     }
   }
-  f->parts = realloc(f->parts, (f->count + 1) * sizeof *f->parts);
-  if (f->parts == NULL) {
-    abort();
-  }
+  f->parts = one_more(f->parts, f->count, sizeof *f->parts);
   f->parts[f->count++] = part;
 }
 

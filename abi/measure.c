@@ -46,14 +46,6 @@ typedef struct measures {
 
 /* --- while a config loads --- */
 
-static void *one_more(void *array, size_t count, size_t size) {
-  void *grown = realloc(array, (count + 1) * size);
-  if (grown == NULL) {
-    abort();
-  }
-  return grown;
-}
-
 void pyfilter_plan_metric(plan *p, int kind, size_t id, const char *name, size_t length,
                           size_t most_values, size_t most_series) {
   if (p->measures == NULL) {

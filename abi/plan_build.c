@@ -15,15 +15,6 @@
 /* Plans that are in use; the last one that retires empties the sinks. */
 static _Atomic int plans;
 
-/* Room for one more in an array that grows one at a time; only while a config loads. */
-static void *one_more(void *array, size_t count, size_t size) {
-  void *grown = realloc(array, (count + 1) * size);
-  if (grown == NULL) {
-    abort();
-  }
-  return grown;
-}
-
 plan *pyfilter_plan_new(const char *instance, size_t length, uint32_t flags) {
   plan *p = calloc(1, sizeof *p);
   if (p == NULL) {

@@ -83,10 +83,7 @@ static void sum_up(rules *r) {
 }
 
 void rules_add(rules *r, int kind, const char *given) {
-  r->patterns = realloc(r->patterns, (r->count + 1) * sizeof *r->patterns);
-  if (r->patterns == NULL) {
-    abort();
-  }
+  r->patterns = one_more(r->patterns, r->count, sizeof *r->patterns);
   pattern *added = &r->patterns[r->count++];
   added->kind = kind;
   added->type = type_of(given);

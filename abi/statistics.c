@@ -323,13 +323,9 @@ pyfilter_statistics *pyfilter_statistics_new(const char *key, size_t key_length,
 bool pyfilter_statistics_field(pyfilter_statistics *c, const char *name, const char *key,
                                size_t key_length) {
   int field = statistics_field((slice){name, strlen(name)});
-  field_key *fields = realloc(c->fields, (c->field_count + 1) * sizeof *fields);
-  if (fields == NULL) {
-    abort();
-  }
-  c->fields = fields;
   if (field >= 0) {
-    fields[c->field_count++] = (field_key){slice_copy(key, key_length), field};
+    c->fields = one_more(c->fields, c->field_count, sizeof *c->fields);
+    c->fields[c->field_count++] = (field_key){slice_copy(key, key_length), field};
   }
   return field >= 0;
 }

@@ -15,6 +15,14 @@ void *must_allocate(size_t size) {
   return memory;
 }
 
+void *one_more(void *array, size_t count, size_t size) {
+  void *grown = realloc(array, (count + 1) * size);
+  if (grown == NULL) {
+    abort();
+  }
+  return grown;
+}
+
 slice slice_copy(const char *data, size_t length) {
   char *copy = must_allocate(length + 1);
   if (length > 0) {

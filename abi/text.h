@@ -28,6 +28,8 @@ typedef struct text {
 #define SLICE(literal) ((slice){(literal), sizeof(literal) - 1})
 
 void *must_allocate(size_t size);
+/* Room for one more in an array that grows one at a time; only while a config loads. */
+void *one_more(void *array, size_t count, size_t size);
 /* A copy with a zero byte behind it; the caller frees data. */
 slice slice_copy(const char *data, size_t length);
 
