@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import platform
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 from envoy_pyfilter import _container, _envoy, _health
 from envoy_pyfilter._console import Refusal
 
-from .command import ENVIRONMENT, ROOT
+from .command import ENVIRONMENT, RELEASES, ROOT
 from .conftest import binary
 
 DEMO = (ROOT / "envoy" / "image.yaml").read_text()
@@ -41,6 +42,13 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def command(*arguments: str) -> list[str]:
     """Give Envoy's arguments that come of the image's."""
     return _container.envoy_command(arguments)[1:]
+
+
+def test_release() -> None:
+    """``docker build`` without arguments takes the default release, in each stage."""
+    text = (ROOT / "envoy" / "Dockerfile").read_text()
+
+    assert [RELEASES[0]] * 2 == re.findall(r"^ARG ENVOY=(.*)$", text, re.MULTILINE)
 
 
 def test_defaults(places: Path) -> None:
