@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -51,6 +52,14 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 """
 IGNORING = ["import os, signal, sys", "signal.signal({}, signal.SIG_IGN)"]
 IGNORING += ["os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"]
+
+
+@pytest.fixture(autouse=True)
+def not_nohup() -> Iterator[None]:
+    """What is started gets a SIGHUP though the tests run where it is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def started(work: Path, *ignored: str) -> tuple[subprocess.Popen[str], Path, int]:
