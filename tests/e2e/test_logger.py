@@ -195,7 +195,7 @@ def test_cilium(new_site: Make, agent: Agent) -> None:
     }
 
     def connected() -> bool:
-        """The logger tells its gauges when a stream ends."""
+        """End a stream: that is when the logger tells its gauges."""
         site.fetch()
         return site.stat("logger.cilium_connected") == 1
 

@@ -56,7 +56,7 @@ IGNORING += ["os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"]
 
 @pytest.fixture(autouse=True)
 def not_nohup() -> Iterator[None]:
-    """What is started gets a SIGHUP though the tests run where it is ignored."""
+    """Have SIGHUP reach what is started, though the tests run where it is ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
