@@ -157,6 +157,7 @@ def _wrong_key(value: dict[str, Any], kind: Any, path: str) -> ConfigError:
     for key in sorted(value):
         message = _complaint({key: value[key]}, kind)
         if message is not None:
-            expected = words(message.partition("`")[2].partition("`")[0])
+            names, _, rest = message.partition("`")[2].partition("`")
+            expected = words(names) + rest.partition(", got")[0].rpartition(" - at ")[0]
             return problem(joined(path, key), "not allowed as a key", expected=expected)
     return problem(path, "a key is not allowed")

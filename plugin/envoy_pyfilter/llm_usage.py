@@ -13,7 +13,7 @@ import fnmatch
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -36,6 +36,7 @@ _NAME: Final = "llm_usage"
 _MOST_TOLD: Final = 16  # upstreams choose what their coding is called
 _PLAIN: Final = (b"", b"identity")
 _KEY: Final = "envoy_pyfilter.llm_usage"  # in Stream.data
+_MediaType: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[^\s;/]+/[^\s;/]+$")]
 _HEADERS: Final = {
     "model": b"x-ai-model",
     "input_tokens": b"x-ai-input-tokens",
@@ -57,7 +58,7 @@ class LlmUsageConfig(AccessConfig, frozen=True, kw_only=True, forbid_unknown_fie
             "*/messages",
         ]
     )
-    content_types: dict[str, Literal["json", "events"]] = msgspec.field(
+    content_types: dict[_MediaType, Literal["json", "events"]] = msgspec.field(
         default_factory=lambda: {"application/json": "json", "text/event-stream": "events"}
     )
     headers: Literal["none", "logged", "sent"] = "logged"

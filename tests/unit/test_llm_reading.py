@@ -289,9 +289,6 @@ def test_too_large() -> None:
 UNKNOWN = [
     (b'{"object":"list","data":[]}', Outcome.NONE),
     (b'{"usage":null,"model":"m"}', Outcome.NONE),
-    (b'{"usage":{"prompt_tokens":-1,"completion_tokens":1}}', Outcome.NONE),
-    (b'{"usage":{"prompt_tokens":"1","completion_tokens":1}}', Outcome.NONE),
-    (b'{"usage":{"prompt_tokens":1e300,"completion_tokens":1}}', Outcome.NONE),
     (b'{"message":"not an object"}', Outcome.NONE),
     (b"[1,2]", Outcome.NONE),
     (b"", Outcome.NONE),
@@ -311,6 +308,69 @@ def test_unknown_bodies(body: bytes, outcome: Outcome) -> None:
     reading = read([body], events=False)
     assert outcome is reading.outcome
     assert set(told(reading)) <= {"model"}
+
+
+ODD = ["-1", '"7"', "5.5", "true", "[]", "{}", "1e30", str(1 << 60), str(10**30)]
+ODD_MODELS = ["5", '["m"]', "{}", "true"]
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize("events", [False, True])
+def test_an_odd_count(value: str, events: bool) -> None:
+    """What stands beside a count that is none is known, and the response is told of."""
+    usage = f'{{"prompt_tokens":{value},"completion_tokens":3,"total_tokens":12}}'
+    text = f'{{"model":"m","usage":{usage}}}'
+    reading = read([f"data: {text}\n\n".encode() if events else text.encode()], events=events)
+    assert {"model": "m", "output_tokens": 3, "total_tokens": 12} == told(reading)
+    assert Outcome.UNPARSED is reading.outcome
+    assert reading.why.startswith("usage.prompt_tokens is ")
+    assert reading.why.endswith(", no number of tokens")
+
+
+@pytest.mark.parametrize("value", ODD_MODELS)
+def test_an_odd_model(value: str) -> None:
+    """The usage beside a model that is no string is known all the same."""
+    text = f'{{"model":{value},"usage":{{"prompt_tokens":5,"completion_tokens":3}}}}'
+    reading = read([text.encode()], events=False)
+    assert {"input_tokens": 5, "output_tokens": 3, "total_tokens": 8} == told(reading)
+    assert (Outcome.UNPARSED, f"model is {value}, no string") == (reading.outcome, reading.why)
+
+
+@pytest.mark.parametrize(
+    "odd", ['"message":"hi"', '"response":"x"', '"message":[1]', '"type":5', '"choices":"x"']
+)
+@pytest.mark.parametrize("events", [False, True])
+def test_others_keys(odd: str, events: bool) -> None:
+    """Keys that mean something else to another server are none of ours."""
+    text = f'{{{odd},"model":"m","usage":{{"prompt_tokens":5,"completion_tokens":3}}}}'
+    reading = read([f"data: {text}\n\n".encode() if events else text.encode()], events=events)
+    expected = {"model": "m", "input_tokens": 5, "output_tokens": 3, "total_tokens": 8}
+    assert (expected, Outcome.FOUND) == (told(reading), reading.outcome)
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_whole_numbers_with_a_fraction(events: bool) -> None:
+    """5.0 is 5, also in the last event of a stream."""
+    text = '{"model":"m","usage":{"prompt_tokens":5.0,"completion_tokens":3e0}}'
+    body = b"%sdata: %s\n\n" % (CHAT_STREAM.body.split(b"\n\n")[0] + b"\n\n", text.encode())
+    reading = read([body if events else text.encode()], events=events)
+    found = told(reading)
+    assert (5, 3, 8) == tuple(found[name] for name in BOTH[1:])
+    assert Outcome.FOUND is reading.outcome
+
+
+def test_only_a_total() -> None:
+    """A total alone is a usage that is known."""
+    reading = read([b'{"model":"m","usage":{"total_tokens":9}}'], events=False)
+    assert ({"model": "m", "total_tokens": 9}, Outcome.FOUND) == (told(reading), reading.outcome)
+
+
+@pytest.mark.parametrize("form", [CHAT, CHAT_STREAM], ids=["json", "events"])
+def test_a_byte_order_mark(form: Form) -> None:
+    """A mark before the first byte is none of the text."""
+    body = b"\xef\xbb\xbf" + form.body
+    reading = read([body[:2], body[2:]], events=form is CHAT_STREAM)
+    assert (form.facts, Outcome.FOUND) == (told(reading), reading.outcome)
 
 
 def test_a_bad_event_is_no_end() -> None:
@@ -422,9 +482,9 @@ def test_nothing_is_parsed_between(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
     parse = Reading._parse
 
-    def counted(self: Reading, how: Any, text: bytes) -> Any:
+    def counted(self: Reading, how: Any, kind: Any, text: bytes) -> Any:
         parsed.append(text)
-        return parse(self, how, text)
+        return parse(self, how, kind, text)
 
     monkeypatch.setattr(Reading, "_parse", counted)
     form = CHAT_STREAM

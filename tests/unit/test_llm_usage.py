@@ -382,6 +382,10 @@ REFUSED = [
         {"content_types": {"a/b": "xml"}},
         'llm_usage: content_types["a/b"]: unknown value, got "xml"',
     ),
+    (
+        {"content_types": {"a/b; c=d": "json"}},
+        'llm_usage: content_types["a/b; c=d"]: not allowed as a key; expected a string matching',
+    ),
     ({"path": ["/a"]}, "llm_usage: path: unknown key; did you mean paths?"),
 ]
 

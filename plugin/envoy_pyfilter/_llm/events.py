@@ -19,6 +19,7 @@ _WORD: Final = b'_tokens"'  # of the keys of a usage; in what a model says, the 
 _END: Final = b"\n\n"
 _ENDS: Final = (_END, b"\r\n\r\n")
 _FIELD: Final = b"data:"
+BOM: Final = b"\xef\xbb\xbf"  # may stand at the beginning, of JSON too
 _DONE: Final = b"[DONE]"
 
 
@@ -108,7 +109,7 @@ class Events:
 
     def _event(self, event: bytes) -> None:
         if event and (self.opening or _WORD in event):
-            lines = event.split(b"\n")
+            lines = event.removeprefix(BOM).split(b"\n")
             data = b"\n".join(line[len(_FIELD) :] for line in lines if line.startswith(_FIELD))
             if data and data.strip() != _DONE:
                 self._take(data)

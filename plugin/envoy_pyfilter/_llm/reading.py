@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from envoy_pyfilter._llm import odd
 from envoy_pyfilter._llm.codings import BrokenCoding, GrowsTooMuch
-from envoy_pyfilter._llm.events import Events
+from envoy_pyfilter._llm.events import BOM, Events
 from envoy_pyfilter._llm.text import Text
-from envoy_pyfilter._llm.usage import Payload, Tally, opening_of, payload_of
+from envoy_pyfilter._llm.usage import Opening, Payload, Tally, opening_of, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,7 @@ class Reading:
             self._finish()
             self.feed = self._add = _ignore  # and no circle keeps this alive
             self._events = None
-        if not whole and before is None and (self.trouble or self.tally.output is None):
+        if not whole and before is None and (self.trouble or not self.tally.found):
             self.trouble = Outcome.CUT
 
     def _finish(self) -> None:
@@ -125,9 +126,9 @@ class Reading:
         elif self._text.too_large:
             self._on_too_large()
         else:
-            text = self._text.take()
+            text = self._text.take().removeprefix(BOM)
             if text.strip():
-                self._parse(payload_of, text)
+                self._parse(payload_of, Payload, text)
             elif self._coded:
                 self._note(Outcome.UNPARSED, "nothing comes out of its content coding")
 
@@ -146,7 +147,7 @@ class Reading:
         """What became of it, after its end."""
         if self.trouble is not None:
             return self.trouble
-        return Outcome.NONE if self.tally.output is None else Outcome.FOUND
+        return Outcome.FOUND if self.tally.found else Outcome.NONE
 
     def facts(self) -> dict[str, str | float]:
         """Give all that is known, by the names that it has everywhere."""
@@ -181,21 +182,25 @@ class Reading:
     def _on_event(self, data: bytes) -> None:
         events = self._events
         if events is None or not events.opening:
-            self._parse(payload_of, data)
+            self._parse(payload_of, Payload, data)
             return
-        payload = self._parse(opening_of, data)
+        payload = self._parse(opening_of, Opening, data)
         if payload is not None and payload.brings_token:
             self.first_token = self._clock()
             events.opening = False
 
-    def _parse(self, parse: Callable[[bytes], _P], text: bytes) -> _P | None:
+    def _parse(self, parse: Callable[[bytes], _P], kind: type[_P], text: bytes) -> _P | None:
+        payload: _P | None
         try:
-            payload = parse(text)
-        except msgspec.ValidationError:  # JSON, but not of an API that we know
-            return None
+            try:
+                payload = parse(text)
+            except msgspec.ValidationError:  # JSON, but with a value that no API has
+                payload, why = odd.read(text, kind)
+                if why:
+                    self._note(Outcome.UNPARSED, why)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._note(Outcome.UNPARSED, f"it is not JSON: {error}")
             return None
-        if self.tally.take(payload):
+        if payload is not None and self.tally.take(payload):
             self.last_usage = self._clock()
         return payload

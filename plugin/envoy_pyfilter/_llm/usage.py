@@ -13,7 +13,9 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+MOST_TOKENS: Final = 1 << 53
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 MODEL_LENGTH: Final = 256
 
@@ -123,6 +125,11 @@ class Tally:
         if self._output is None and self._input is not None and self._total is not None:
             return max(0, self._total - self._input)
         return self._output
+
+    @property
+    def found(self) -> bool:
+        """Whether the end of the usage is known: what came out, or all."""
+        return self.output is not None or self._total is not None
 
     @property
     def total(self) -> int | None:
