@@ -202,24 +202,26 @@ static const seen_text *label_of(const measure *one, metric *of, size_t label, c
   return seen_get(&of->values[label], (slice){w->label.data, w->label.length});
 }
 
-/* Fills in the values of all labels. False: not as the stream had them, as there are too many. */
-static bool labels_of(const measure *one, metric *of, const entry *e, const host *h,
-                      envoy_dynamic_module_type_module_buffer *labels) {
+#define AS_OTHER " allows, the rest is \"other\" (said once, counted in metrics_overflow)"
+
+/* Fills in the values of all labels. NULL: as the stream had them; else why not. */
+static const char *labels_of(const measure *one, metric *of, const entry *e, const host *h,
+                             envoy_dynamic_module_type_module_buffer *labels) {
   const seen_text *found[METRIC_LABELS];
-  bool whole = true;
+  const char *over = NULL;
   for (size_t i = 0; i < one->label_count; i++) {
     found[i] = label_of(one, of, i, e, h);
     labels[i] = lent(found[i] != NULL ? found[i]->text : OTHER);
-    whole &= found[i] != NULL;
+    over = found[i] != NULL ? over : "more label values than max_label_values" AS_OTHER;
   }
   slice series = {(const char *)found, one->label_count * sizeof found[0]};
   if (one->label_count > 0 && seen_get(&of->series, series) == NULL) {
     for (size_t i = 0; i < one->label_count; i++) {
       labels[i] = one->constant[i] != NULL ? labels[i] : lent(OTHER);
     }
-    return false;
+    return "more combinations of label values than max_series" AS_OTHER;
   }
-  return whole;
+  return over;
 }
 
 measure_tally measures_take(const plan *p, const entry *e, const host *h) {
@@ -234,11 +236,10 @@ measure_tally measures_take(const plan *p, const entry *e, const host *h) {
       tally.skipped++;
       continue;
     }
-    if (!labels_of(one, of, e, h, labels)) {
+    const char *over = labels_of(one, of, e, h, labels);
+    if (over != NULL) {
       tally.over++;
-      tell(&of->full, p, of,
-           "more label values than allowed, the rest is \"other\" (said once, counted in "
-           "metrics_overflow)");
+      tell(&of->full, p, of, over);
     }
     h->call->measure(h->metrics, of->kind, of->id, labels, one->label_count, number);
   }

@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import yaml
 
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from envoy_pyfilter._config import Loaded
 
 Level = Literal["error", "warning"]
+
+_STATISTICS: Final = {
+    "key": "the line of the first one stays",
+    "metadata_namespace": "the values of both are mixed there",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +154,9 @@ class _Checker:
         return dotted(place) if line == self.document.line(here) else f"line {line}"
 
     def names(self, chain: list[tuple[Place, Loaded]]) -> Iterator[Finding]:
-        """Check that no two filters of a chain use the same instance or the same state key."""
+        """Check that no two filters of a chain use the same instance or write the same keys."""
         instances: dict[str, Place] = {}
+        statistics: dict[tuple[str, str], Place] = {}
         states: dict[bytes, Place] = {}
         for place, loaded in chain:
             first = instances.setdefault(loaded.instance, place)
@@ -163,6 +169,15 @@ class _Checker:
                 if first != place:
                     where = (*place, "filter_config", "value", "state", state.key.decode())
                     text = f"{self.other(first, place)} writes this key too; only one write stays"
+                    yield self.finding("error", self.document.known(where), text)
+            if loaded.statistics is None:
+                continue
+            for key, why in _STATISTICS.items():
+                name = getattr(loaded.statistics, key)
+                first = statistics.setdefault((key, name), place) if name else place
+                if first != place:
+                    where = (*place, "filter_config", "value", "statistics", key)
+                    text = f"{self.other(first, place)} has this {key} too; {why}"
                     yield self.finding("error", self.document.known(where), text)
 
     def same_names(

@@ -106,6 +106,8 @@ def test_series(host: Host, access: MakeConfig) -> None:
         f"{prefix}{{code=other,kind=out,user=other}}": 1,
     } == found
     assert 1 == config.stat("metrics_overflow")
+    asks = f"{config.name}: metric asks: more combinations of label values than max_series allows"
+    assert 1 == len([line for line in host.logged if asks in line])
 
 
 def test_types(each_host: Host, access: MakeConfig) -> None:

@@ -232,6 +232,26 @@ CASES: dict[str, tuple[str, list[str]]] = {
             )
         ],
     ),
+    "same statistics": (
+        ACCESS
+        + STRUCT
+        + "          statistics: {key: k, metadata_namespace: n}\n"
+        + SECOND
+        + STRUCT
+        + "          instance: two\n          statistics:\n            key: k\n"
+        "            metadata_namespace: n\n",
+        [
+            (
+                "f:21: error: http_filters[1].typed_config.filter_config.value.statistics.key: "
+                "line 3 has this key too; the line of the first one stays"
+            ),
+            (
+                "f:22: error: http_filters[1].typed_config.filter_config.value.statistics."
+                "metadata_namespace: line 3 has this metadata_namespace too; the values of both "
+                "are mixed there"
+            ),
+        ],
+    ),
     "same instance": (
         ACCESS + SECOND,
         [

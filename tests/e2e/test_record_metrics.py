@@ -144,7 +144,9 @@ def test_more_values_than_allowed(site: SiteMaker, protocol: str) -> None:
         labels(user="other"): 15
     } == found
     assert 15 == here.stat("metrics_overflow")
-    assert 1 == len(here.log_lines(f"{here.name}: metric users_total: more label values"))
+    assert 1 == len(
+        here.log_lines(f"{here.name}: metric users_total: more label values than max_label_values")
+    )
 
 
 HOSTILE = {
