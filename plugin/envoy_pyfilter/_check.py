@@ -18,8 +18,9 @@ import yaml
 
 from envoy_pyfilter import _config, _envoy, _logger
 from envoy_pyfilter._bootstrap import MODULE, STRUCT_TYPE
+from envoy_pyfilter._console import Refusal
 from envoy_pyfilter._document import Chain, Document, Place, Use, chains, dotted, mapping, uses
-from envoy_pyfilter._envoy_log import complaints
+from envoy_pyfilter._envoy_log import complaints, refused_arguments
 from envoy_pyfilter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -262,5 +263,9 @@ def with_envoy(envoy: Path, file: Path, arguments: Sequence[str] = ()) -> list[F
     )
     if done.returncode == 0:
         return []
-    text = "; ".join(complaints(done.stderr)) or f"exit code {done.returncode}"
+    said = complaints(done.stderr)
+    why = refused_arguments(done.stderr)
+    if arguments and why and not said:
+        raise Refusal(f"Envoy {_envoy.version(envoy)} refuses its arguments: {why}")
+    text = "; ".join(said) or f"exit code {done.returncode}"
     return [Finding(level="error", text=f"Envoy {_envoy.version(envoy)} rejects it: {text}")]

@@ -47,11 +47,28 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 def _taken(arguments: list[str], names: Sequence[str]) -> str | None:
     """Take an option and its value out of *arguments*, and give the value."""
-    for place, one in enumerate(arguments[:-1]):
+    for place, one in enumerate(arguments):
         if one in names:
-            _, value = arguments.pop(place), arguments.pop(place)
+            value = "".join(arguments[place + 1 : place + 2])
+            del arguments[place : place + 2]
+            if not value:
+                raise Refusal(f"{one} needs the path of a bootstrap")
             return value
     return None
+
+
+def _denied(place: Path) -> Refusal:
+    return Refusal(f"{place}: Permission denied (the container's user is {os.getuid()})")
+
+
+def _text_of(config: Path) -> str:
+    """Read the bootstrap; Refusal when it cannot be read."""
+    try:
+        return text_of(config)
+    except Refusal as refusal:
+        if isinstance(refusal.__cause__, PermissionError):
+            raise _denied(config) from refusal
+        raise
 
 
 def _reason(envoy: Path, config: Path, arguments: Sequence[str]) -> str | None:
@@ -93,7 +110,9 @@ def envoy_command(arguments: Sequence[str]) -> list[str]:
     config = Path(_taken(rest, _CONFIG_OPTIONS) or CONFIG)
     if not FILTERS.is_dir():
         raise Refusal(f"no folder {FILTERS}: mount the folder of your filters there")
-    text = text_of(config)
+    if not os.access(FILTERS, os.R_OK | os.X_OK):
+        raise _denied(FILTERS)
+    text = _text_of(config)
     envoy = _envoy.present()
     if envoy is None:
         raise Refusal("no envoy on PATH")
@@ -121,10 +140,14 @@ def main(arguments: list[str]) -> int:
     try:
         if not arguments or arguments[0].startswith("-"):
             command, environment = envoy_command(arguments), _envoy.environment()
-        _child.become(command, environment)
     except Refusal as refusal:
         say(f"envoy-pyfilter: {refusal}")
         return refusal.code
+    except OSError as error:
+        say(f"envoy-pyfilter: {error}")
+        return 1
+    try:
+        _child.become(command, environment)
     except OSError as error:
         say(f"envoy-pyfilter: {command[0]} cannot be started: {error.strerror}")
     return 127  # as a shell gives for a command that is not there

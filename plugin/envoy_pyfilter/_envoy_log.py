@@ -10,6 +10,7 @@ _RECORD = re.compile(
 )
 _DUMP = re.compile(r"goo\.gle/debug\w+.*\n: ", re.DOTALL)
 _MARK = re.compile(r"goo\.gle/debug\w+\s*")  # stands before what no program should parse
+_ARGUMENTS = re.compile(r"(?:PARSE ERROR|error): (?:(?!\n *\n).)+", re.DOTALL)
 _UNBOUND = re.compile(r"cannot bind '([^']+)': ([^`\n]+)")
 
 
@@ -27,6 +28,12 @@ def complaints(log: str) -> list[str]:
         if level in ("error", "critical")
     ]
     return list(dict.fromkeys(found))
+
+
+def refused_arguments(said: str) -> str | None:
+    """Give as one line why Envoy refuses its arguments, which it says before it has a log."""
+    found = _ARGUMENTS.match(said)
+    return " ".join(found[0].split()) if found else None
 
 
 def not_bound(log: str) -> tuple[str, str] | None:

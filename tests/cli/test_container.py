@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import json
 import platform
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import yaml
 from envoy_pyfilter import _container, _envoy, _health
 from envoy_pyfilter._console import Refusal
 
-from .command import ENVIRONMENT, RELEASES, ROOT
+from .command import ENVIRONMENT, RELEASES, ROOT, until
 from .conftest import binary
 
 DEMO = (ROOT / "envoy" / "image.yaml").read_text()
@@ -121,6 +123,28 @@ def test_another_machine(tmp_path: Path) -> None:
         _envoy.version(program)
 
 
+REFUSED = {
+    "no option": (["--bogus"], "PARSE ERROR: Argument: --bogus Couldn't find match for argument"),
+    "no level": (["-l", "nonsense"], "error: invalid log level specified 'nonsense'"),
+    "no number": (["--concurrency", "x"], "Couldn't read argument value from string 'x'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), REFUSED.values(), ids=REFUSED)
+def test_refused_arguments(arguments: list[str], expected: str) -> None:
+    """Arguments that Envoy refuses: in Envoy's words, and the bootstrap is not blamed."""
+    with pytest.raises(Refusal, match=r"^Envoy [\d.]+ refuses its arguments: ") as told:
+        command(*arguments)
+    assert str(told.value).endswith(expected)
+
+
+@pytest.mark.parametrize("arguments", [["-c"], ["-c", ""], ["-l", "info", "--config-path"]])
+def test_no_value(arguments: list[str]) -> None:
+    """A bootstrap's path that is not given, or empty, is not the default's."""
+    with pytest.raises(Refusal, match=r"^-(c|-config-path) needs the path of a bootstrap$"):
+        command(*arguments)
+
+
 @contextlib.contextmanager
 def admin(status: int, text: bytes, places: Path) -> Iterator[None]:
     """Play Envoy's admin interface."""
@@ -144,6 +168,20 @@ def test_health(status: int, text: bytes, places: Path, capsys: pytest.CaptureFi
     with admin(status, text, places):
         assert int(status != 200) == _health.main()
     assert text.decode() == capsys.readouterr().out
+
+
+def test_health_at_a_socket(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An Envoy whose admin interface is a UNIX socket is asked there."""
+    config = {"admin": {"address": {"pipe": {"path": str(places / "admin.sock")}}}}
+    arguments = ["--config-yaml", json.dumps(config), "--disable-hot-restart", "-l", "off"]
+    arguments += ["--admin-address-path", str(places / "admin")]
+    envoy = subprocess.Popen([binary(RELEASES[0]), *arguments])
+    try:
+        until(lambda: _health.main() == 0, lambda: capsys.readouterr().out)
+    finally:
+        envoy.kill()
+        envoy.wait()
+    assert capsys.readouterr().out.endswith("LIVE\n")
 
 
 def test_no_health(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,25 @@ def test_no_filters(engine: Engine, image: str, tmp_path: Path) -> None:
     assert "envoy-pyfilter: no folder /filters: mount the folder of your filters there" == line
 
 
+@pytest.mark.parametrize("place", ["/filters", CONFIG])
+def test_not_for_the_user(engine: Engine, image: str, tmp_path: Path, place: str) -> None:
+    """What only its owner may read, as with umask 077, is named together with the user."""
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {image}\nUSER root\nRUN chmod go= {place}\nUSER envoy\n"
+    )
+    derived = build(engine.client, f"{TAG}:not-for-the-user", tmp_path)
+
+    line = told(engine.run(derived))
+    assert line == f"envoy-pyfilter: {place}: Permission denied (the container's user is 10001)"
+
+
+def test_arguments(engine: Engine, image: str) -> None:
+    """Envoy does not know an argument."""
+    line = told(engine.run(image, ["--bogus"]))
+
+    assert "refuses its arguments: PARSE ERROR: Argument: --bogus Couldn't find match" in line
+
+
 BOOTSTRAPS = {
     "no yaml": ("admin: {address\n", f"{CONFIG}:2: error: no YAML: expected ',' or '}}', but got "),
     "a key": ("admin: {}\nlisteners: []\n", f"{CONFIG}: error: Envoy .* rejects it: .*listeners"),
