@@ -10,6 +10,7 @@ With --once it ends when tail has shown those. The tokens by model and direction
 
 import argparse
 import json
+import os
 import re
 import signal
 import subprocess
@@ -43,6 +44,7 @@ def addresses_of(envoy):
         found = re.search(r"curl -i (http://[\d.:]+)", line)
         if found:
             return found[1], admin
+        line = line.replace(" Try:", "")  # noqa: PLW2901 (we say that below)
         known = re.search(r"admin: (http://[\d.:]+)", line)
         admin = known[1] if known else admin
         sys.stderr.write(line)
@@ -64,12 +66,20 @@ def ask(url, path, body):
         response.read()
 
 
+def interrupted(number, _):
+    """End it, on a line of its own: the terminal has written ^C."""
+    if number == signal.SIGINT and sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\n")
+    raise KeyboardInterrupt
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     options.add_argument("--once", action="store_true", help="end when the requests are shown")
     options.add_argument("--envoy", default=None, help="an Envoy's path, or a release")
     given = options.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, interrupted)
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         socket = Path(folder, "log.sock")
         count = ["--count", str(len(REQUESTS))] if given.once else []
@@ -78,7 +88,8 @@ def main():
         run += ["--set", f"sinks=[{{type: cilium, socket: {socket}}}]"]
         run += ["--set", f"metrics={json.dumps(METRICS)}"]
         run += ["--envoy", given.envoy] if given.envoy else []
-        shown = subprocess.Popen(tail)  # noqa: S603 (our own command)
+        # In a session of its own: a Ctrl-C must not end it before Envoy, whose packets it takes.
+        shown = subprocess.Popen(tail, start_new_session=True)  # noqa: S603 (our own command)
         envoy = subprocess.Popen(  # noqa: S603
             run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -93,6 +104,9 @@ def main():
                 path, body = REQUESTS[0]
                 print(f"Try: curl -N {url}{path} -d '{json.dumps(body)}'", file=sys.stderr)
                 print(f"     curl -s {admin}/stats/prometheus | grep {METRIC}", file=sys.stderr)
+                print(
+                    "Each request has two entries; those of responses are shown.", file=sys.stderr
+                )
             return shown.wait()
         except KeyboardInterrupt:
             return 0

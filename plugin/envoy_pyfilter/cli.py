@@ -8,6 +8,7 @@ This file reads the arguments; what each part does stands in a private module of
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from envoy_pyfilter._console import Refusal, say
 from envoy_pyfilter._demo_upstream import demo_upstream
 from envoy_pyfilter._document import Document, file_sinks, text_of
 from envoy_pyfilter._operator import command as _operator
+from envoy_pyfilter._operator.chains import snake
 from envoy_pyfilter._run import Job, run
 from envoy_pyfilter._tail import tail
 
@@ -189,6 +191,8 @@ def _wanted(
     )
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_BOOTSTRAP = {"static_resources", "dynamic_resources", "admin", "node"}
 _OF_MADE = ("filter", "set", "set_access", "upstream", "demo", "access_log", "port", "admin_port")
 
 
@@ -218,6 +222,8 @@ def _read(file: Path) -> Document:
         raise Refusal(_check.not_yaml(error).shown(file)) from error
     if not isinstance(document.value, dict):
         raise Refusal(f"{file}: a bootstrap is a mapping")
+    if document.value and not _BOOTSTRAP.intersection(map(snake, map(str, document.value))):
+        raise Refusal(f"{file}: no bootstrap of Envoy; expected static_resources, say")
     return document
 
 
@@ -301,6 +307,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code  # noqa: TRY300 (flushing is part of the work)
     except BrokenPipeError:  # who reads our results has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"envoy-pyfilter: stdout takes no more: {error.strerror}")
         return 1
     except Refusal as refusal:
         say(f"envoy-pyfilter: {refusal}")

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from .command import command
+from .command import PATIENCE, command
 from .operator_document import DOCUMENT, resolve
 
 TWICE = "{aliases: [{alias: a, filter: x, kind: lua},\n {alias: a, filter: y, kind: lua}]}"
@@ -47,6 +49,10 @@ ALIAS_FILES = {
     ),
     "a list": (
         "[]",
+        "g: no alias file; expected {aliases: [{alias: NAME, filter: FILTER}, ...]}",
+    ),
+    "an empty file": (
+        "",
         "g: no alias file; expected {aliases: [{alias: NAME, filter: FILTER}, ...]}",
     ),
     "no YAML": ("a: [", "g:1: error: no YAML: expected the node content, but found '<stream end>'"),
@@ -120,6 +126,28 @@ def test_bad_argument(case: str, tmp_path: Path) -> None:
 
     assert (2, "") == (done.returncode, done.stdout)
     assert done.stderr.endswith(f"argument {arguments[0]}: {message}\n")
+
+
+def test_no_room(tmp_path: Path) -> None:
+    """A stdout that takes nothing is told of in one sentence."""
+    (tmp_path / "f").write_text(DOCUMENT)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "envoy_pyfilter", "resolve", "f"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    said = done.stderr.splitlines()[-1]
+    assert (1, "envoy-pyfilter: stdout takes no more: No space left on device") == (
+        done.returncode,
+        said,
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -109,6 +109,16 @@ TOLD = {
             "did you mean bytes_sent?"
         ),
     ),
+    "a long name of no field": (
+        op("auth:" + "x" * 100_000),
+        "%FILTER_STATE(K:FIELD:" + "x" * 100_000 + ")%",
+        f"'auth': ext_proc has no field '{'x' * 60}...', so it is always unset",
+    ),
+    "a negative length": (
+        op("auth:PLAIN:-1"),
+        "%FILTER_STATE(K:PLAIN)%",
+        "'-1' is no length, which is digits; it is left out",
+    ),
     "ext_authz has no text": (
         op("authz:PLAIN"),
         "%FILTER_STATE(Z:PLAIN)%",

@@ -59,7 +59,7 @@ def document(name: Path, text: str) -> Document:
 def read(name: Path, text: str) -> tuple[Alias, ...]:
     """Read an alias file; Refusal says what is wrong, and in which line."""
     found = document(name, text)
-    if not isinstance(found.value, dict):
+    if not isinstance(found.value, dict) or not found.value:
         raise Refusal(f"{name}: no alias file; {_EXPECTED}")
     try:
         return tuple(_aliases(decode(found.value, _File)))

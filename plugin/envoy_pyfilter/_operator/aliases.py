@@ -33,6 +33,14 @@ EXT_PROC_FIELDS: Final = FIELDS
 EXT_AUTHZ_FIELDS: Final = ("latency_us", "bytesSent", "bytesReceived")
 
 
+_SHOWN: Final = 60  # characters of a text in a sentence
+
+
+def shown(text: str) -> str:
+    """Give a text for a sentence: quoted, and cut when long."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
     """
@@ -99,8 +107,8 @@ def _ext_proc(alias: Alias, form: str, attribute: str) -> Target | str:
         return _state(alias.filter, form)
     remark = ""
     if attribute not in EXT_PROC_FIELDS:
-        remark = f"ext_proc has no field {attribute!r}, so it is always unset"
-        near = nearest(attribute, [*EXT_PROC_FIELDS, *FORMS[:2]])
+        remark = f"ext_proc has no field {shown(attribute)}, so it is always unset"
+        near = nearest(attribute[:_SHOWN], [*EXT_PROC_FIELDS, *FORMS[:2]])
         remark += f"; did you mean {near}?" if near else ""
     return _state(alias.filter, f"FIELD:{attribute}", remark)
 

@@ -10,10 +10,11 @@ begins no command is doubled, since Envoy would refuse the whole format for it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from envoy_pyfilter._operator.aliases import FORMS, Target, target
+from envoy_pyfilter._operator.aliases import FORMS, Target, shown, target
 from envoy_pyfilter._operator.lexer import Command, Stray, tokens
 from envoy_pyfilter._operator.result import Notices, Resolved
 from envoy_pyfilter._problems import nearest
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("EG_EXT_FILTER_STATE", "EG_EXT_PROC_FILTER_STATE")
 _LENGTH_END: Final = 1 << 64  # Envoy's size_t
-_SHOWN: Final = 60
+_LENGTH_BEHIND: Final = re.compile(r"%[A-Z_]+\([^()%\n]*\):[^%\n]*%")
+_BAD_LENGTH: Final = re.compile(r"[-+][0-9]+|[-+]?[0-9]*\.[0-9]+")
 _FORM: Final = "expected %EG_EXT_FILTER_STATE(name:attribute)%"
 
 
@@ -87,13 +89,10 @@ def resolve(text: str, aliases: Sequence[Alias], settings: Settings) -> Resolved
     return Resolved("".join(pieces), notices.all())
 
 
-def shown(text: str) -> str:
-    """Give a text for a sentence: quoted, and cut when long."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
-
-
 def _stray(text: str, at: int) -> str:
     if any(text.startswith(f"%{name}", at) for name in NAMES):
+        if _LENGTH_BEHIND.match(text, at):
+            return "the length behind this operator is no digits; it is written as text"
         return f"this operator is not closed, or holds a newline; it is written as text ({_FORM})"
     return "a percent sign that begins no command, which Envoy would refuse; doubled"
 
@@ -127,6 +126,18 @@ def _operator(
     return _command(found, asked, settings, remarks)
 
 
+def _take_length(asked: _Asked, pieces: list[str]) -> None:
+    """Take the length out of what stands behind the form, if there is one."""
+    if pieces and pieces[0].isascii() and pieces[0].isdigit():
+        asked.limit(pieces.pop(0))
+    elif len(pieces) > 1 and pieces[0] in FORMS and pieces[1].isascii() and pieces[1].isdigit():
+        asked.limit(pieces.pop(1))
+    elif pieces and _BAD_LENGTH.fullmatch(pieces[0]):
+        asked.remarks.append(
+            f"{shown(pieces.pop(0))} is no length, which is digits; it is left out"
+        )
+
+
 def _asked(token: Command) -> _Asked | str:
     """Read an operator; a sentence when it asks for nothing."""
     name, _, rest = (token.argument or "").partition(":")
@@ -144,10 +155,7 @@ def _asked(token: Command) -> _Asked | str:
         asked.form = first
     elif first:
         asked.form, asked.attribute = "FIELD", first
-    if pieces and pieces[0].isascii() and pieces[0].isdigit():
-        asked.limit(pieces.pop(0))
-    elif len(pieces) > 1 and pieces[0] in FORMS and pieces[1].isascii() and pieces[1].isdigit():
-        asked.limit(pieces.pop(1))
+    _take_length(asked, pieces)
     if any(pieces):
         rest = ":".join(pieces)
         asked.remarks.append(f"{shown(rest)} has no meaning here and is left out")
