@@ -31,6 +31,7 @@ help:
 	@echo '                 (other arguments of envoy-pyfilter run: make run RUN="--upstream HOST:PORT")'
 	@echo 'make demo-llm    the same before an upstream that streams as an LLM API does: its tokens in a table'
 	@echo 'make demo-docker Envoy, an upstream and an agent in containers (docs/docker.md); make image builds only the image'
+	@echo '                 (with another Envoy: make image RELEASE=$(lastword $(RELEASES)))'
 	@echo 'make test        the whole test suite that needs no Docker (Envoy $(RELEASES))'
 	@echo 'make test-unit   the tests without the shared object; also test-abi, test-e2e, test-cli'
 	@echo 'make test-long   the tests that take minutes each'

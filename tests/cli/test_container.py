@@ -53,6 +53,18 @@ def test_release() -> None:
     assert [RELEASES[0]] * 2 == re.findall(r"^ARG ENVOY=(.*)$", text, re.MULTILINE)
 
 
+def test_tags() -> None:
+    """What ``docs/docker.md`` and ``make image`` build is what the module's folder is made of."""
+    (tag,) = re.findall(r"-t (\S+) \.$", (ROOT / "docs" / "docker.md").read_text(), re.MULTILINE)
+    (made,) = re.findall(r"^IMAGE +\?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    header = (ROOT / "envoy" / "kubernetes" / "Dockerfile").read_text()
+    page = (ROOT / "docs" / "deploy.md").read_text()
+
+    assert tag == made
+    assert [tag] * 3 == re.findall(r"(?:--build-arg|^ARG) IMAGE=(\S+)", header, re.MULTILINE)
+    assert [tag] * 2 == re.findall(r"docker build .*--build-arg IMAGE=(\S+)", page)
+
+
 def test_defaults(places: Path) -> None:
     """Envoy gets the bootstrap, is quiet, and tells the health check where to ask."""
     begin = ["-c", str(places / "envoy.yaml"), "--disable-hot-restart"]

@@ -65,6 +65,7 @@ def test_derived(engine: Engine, image: str, tmp_path: Path) -> None:
     assert (200, b"hello from the demo upstream\n") == status(
         box, "/in", token({"sub": "ann"}, key)
     )
+    assert (401, b'Token is missing the "sub" claim\n') == status(box, "/no-sub", token({}, key))
     assert (401, b"Signature verification failed\n") == status(box, "/out", token({}, "x" * 32))
     until(lambda: len(box.entries("/in")) == 2 == len(box.entries("/out")), box.stdout)
     told = [one["response_code"] for one in box.entries() if one["kind"] == "response"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .build import ROOT, TAG, build
+from . import base
+from .build import RELEASES, ROOT, TAG, build
 from .engine import Box, Engine
 
 CONFIG = "/etc/envoy/envoy.yaml"
@@ -119,6 +120,17 @@ def test_no_bootstrap(engine: Engine, image: str) -> None:
     line = told(engine.run(image, tmpfs={"/etc/envoy": ""}))
 
     assert f"envoy-pyfilter: {CONFIG}: No such file or directory" == line
+
+
+@pytest.mark.parametrize("release", ["9.9.9", "1.40"])
+def test_unsupported_release(engine: Engine, release: str) -> None:
+    """The build ends where it is told to take an Envoy that is none of ours, and says why."""
+    arguments = {"BASE": base.ensure(engine.client), "ENVOY": release}
+    options = {"dockerfile": "envoy/Dockerfile", "target": "envoy", "buildargs": arguments}
+
+    line = f"ENVOY={release} is not supported; say one of {' '.join(RELEASES)}"
+    with pytest.raises(AssertionError, match=re.escape(line)):
+        build(engine.client, f"{TAG}:unsupported", ROOT, **options)
 
 
 def test_wrong_machine(engine: Engine, image: str) -> None:
