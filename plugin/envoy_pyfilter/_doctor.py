@@ -115,10 +115,13 @@ def check_module(facts: Facts) -> Result:
         )
         return Result("module", False, text, about_python=False)
     if facts.module_error:
-        text = (
-            f"{facts.module} does not open ({facts.module_error}): install the package again with "
-            "the Python that is to run in Envoy"
-        )
+        short = ".".join(map(str, facts.machine.version[:2]))
+        help_ = "install the package again with the Python that is to run in Envoy"
+        if facts.module_error.startswith(f"libpython{short}."):  # made for this Python
+            library = facts.machine.library
+            folder = f"start Envoy with LD_LIBRARY_PATH={Path(library).parent}"
+            help_ = folder if library else "it is this Python's shared library"
+        text = f"{facts.module} does not open ({facts.module_error}): {help_}"
         return Result("module", False, text, about_python=False)
     return Result("module", True, facts.module, about_python=False)
 

@@ -44,6 +44,14 @@ CASES = {
             "with the Python that is to run in Envoy"
         ),
     ),
+    "libpython elsewhere": (
+        {"module_error": "libpython3.11.so.1.0: cannot open shared object file"},
+        (
+            "MISSING  module: /site/envoy_pyfilter/libenvoy_pyfilter.so does not open "
+            "(libpython3.11.so.1.0: cannot open shared object file): start Envoy with "
+            "LD_LIBRARY_PATH=/usr/lib"
+        ),
+    ),
     "no Envoy": (
         {"envoy": "", "envoy_release": ""},
         (
@@ -89,6 +97,17 @@ def test_missing(case: str) -> None:
 
     assert 1 == code
     assert [line] == [one for one in lines if one.startswith("MISSING")]
+
+
+def test_no_libpython() -> None:
+    """Of a wheel that knows no machine: the library is to be installed, and not the package."""
+    error = "libpython3.11.so.1.0: cannot open shared object file"
+    bare = replace(GOOD, module_error=error, machine=MACHINE._replace(library=""))
+    told = [one for one in _doctor.report(bare)[0] if one.startswith("MISSING")]
+
+    assert 2 == len(told)
+    assert "apt-get install libpython3.11" in told[0]
+    assert told[1].endswith(f"({error}): it is this Python's shared library")
 
 
 def test_only_to_build() -> None:
