@@ -22,6 +22,14 @@ export ENVOY_PYFILTER_ENVOYS := $(CURDIR)/.envoy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
+# What is started here is asked directly, also where a proxy is set.
+NO_PROXIES := $(or $(no_proxy),$(NO_PROXY))
+comma      := ,
+ifneq ($(NO_PROXIES),*)
+export no_proxy := $(if $(NO_PROXIES),$(NO_PROXIES)$(comma))127.0.0.1,localhost
+export NO_PROXY := $(no_proxy)
+endif
+
 # $(call step,WHAT,COMMAND): says what, runs it, and says how long it took.
 step = @exec >&2; echo "== $(1)"; start=$$(date +%s); { $(2); } && echo "== done after $$(($$(date +%s) - start)) s"
 
