@@ -20,7 +20,8 @@ from envoy_pyfilter import _demo_llm
 from .command import ENVIRONMENT, PATIENCE, RELEASES, ROOT
 
 DEMO = [sys.executable, str(ROOT / "envoy" / "demo_llm.py"), "--once", "--envoy", RELEASES[0]]
-REQUESTS = list(_demo_llm.requests())
+# In an order of their own: two workers wrote the entries, so neighbours may have changed places.
+REQUESTS = sorted(_demo_llm.requests(), key=lambda one: (one[0], one[1].get("stream", False)))
 
 
 def told(path: str, body: dict[str, Any]) -> list[Any]:
@@ -35,20 +36,25 @@ def told(path: str, body: dict[str, Any]) -> list[Any]:
     return [whole["model"], given, made, usage.get("total_tokens", given + made)]
 
 
+def is_stream(entry: dict[str, Any]) -> bool:
+    """Tell by an entry whether its response was a stream of events."""
+    return "event-stream" in entry["response_headers"]["content-type"]
+
+
 def test_in_a_pipe() -> None:
     """Each form, streamed and not, has its entry with the model and the tokens."""
     done = subprocess.run(
         DEMO, env=ENVIRONMENT, capture_output=True, text=True, timeout=3 * PATIENCE, check=False
     )
     entries = [json.loads(line) for line in done.stdout.splitlines()]
+    entries.sort(key=lambda one: (one["path"], is_stream(one)))
 
     assert 0 == done.returncode, done.stderr
     assert [path for path, _ in REQUESTS] == [entry["path"] for entry in entries]
     for (path, body), entry in zip(REQUESTS, entries, strict=True):
         headers = entry["response_headers"]
-        stream = "event-stream" in headers["content-type"]
         numbers = [int(headers[f"x-ai-{one}-tokens"]) for one in ("input", "output", "total")]
-        assert body.get("stream", False) == stream
+        assert body.get("stream", False) == is_stream(entry)
         assert told(path, body) == [headers["x-ai-model"], *numbers]
 
 
@@ -69,6 +75,7 @@ def test_on_a_terminal() -> None:
     assert 0 == demo.returncode, log.decode()
     assert ["MODEL", "TOKENS"] == head.split()[-2:]
     assert len(REQUESTS) == len(rows)
+    rows.sort(key=lambda one: [path for path, _ in REQUESTS if f" {path} " in one])
     for (path, body), row in zip(REQUESTS, rows, strict=True):
         model, given, made, total = told(path, body)
         assert f" {path} " in row
