@@ -9,7 +9,8 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from typing import Any
 
-from .build import ROOT
+from . import base
+from .build import ROOT, TAG, build
 from .engine import HTTP, Box, Engine, until
 
 
@@ -57,6 +58,18 @@ def test_release(engine: Engine, each_image: str) -> None:
     assert release == labels["envoy-pyfilter.envoy"]
     assert project["version"] == labels["org.opencontainers.image.version"]
     assert project["license"] == labels["org.opencontainers.image.licenses"]
+
+
+def test_no_extras(engine: Engine) -> None:
+    """An empty EXTRAS is none: what ``tail`` needs is not there, and the package is."""
+    arguments = {"BASE": base.ensure(engine.client), "EXTRAS": ""}
+    options = {"dockerfile": "envoy/Dockerfile", "target": "package", "buildargs": arguments}
+    box = engine.run(build(engine.client, f"{TAG}:no-extras", ROOT, **options), ["pip", "list"])
+
+    assert 0 == box.ended()
+    names = [line.split()[0] for line in box.stdout().splitlines()]
+    assert "envoy-pyfilter" in names
+    assert "protobuf" not in names
 
 
 def test_size(engine: Engine, each_image: str, show: Callable[[str], None]) -> None:
