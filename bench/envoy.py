@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +101,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def cpu_seconds(pid: int) -> float:
     """Give the time that all threads of a process ran, from the scheduler (nanoseconds there)."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+    ran = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
+            ran += int(task.read_text().split()[0])
+    return ran / 1e9
 
 
 def resident_mib(pid: int) -> float:

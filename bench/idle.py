@@ -61,7 +61,7 @@ def sleeps(pid: int) -> dict[int, tuple[str, int]]:
     """Give the name of each thread of a process, and how often it went to sleep."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that ended
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
             fields = dict(_FIELD.findall((task / "status").read_text(encoding="utf-8")))
             found[int(task.name)] = (fields["Name"], int(fields["voluntary_ctxt_switches"]))
     return found

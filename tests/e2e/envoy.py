@@ -252,8 +252,11 @@ class Envoy:
 
     def threads(self) -> list[str]:
         """Names of its threads, sorted."""
-        tasks = Path(f"/proc/{self.pid}/task")
-        return sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
+        found = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                found.append((task / "comm").read_text().strip())
+        return sorted(found)
 
     def open_files(self) -> list[str]:
         """Tell what its file descriptors point to, sorted."""
