@@ -81,7 +81,7 @@ def test_size(engine: Engine, each_image: str, show: Callable[[str], None]) -> N
     total = sum(one["Size"] for one in layers)
     show("\n".join([f"{each_image}: {total / 1e6:.1f} MB", *rows]))
 
-    look = "for name in cc gcc make; do command -v $name; done; ls /root/.cache /var/lib/apt/lists"
+    look = "for name in cc gcc make; do command -v $name; done; ls ~root/.cache /var/lib/apt/lists"
     box = engine.run(each_image, ["sh", "-c", look], user="root")
     box.ended()
     assert "" == box.stdout().replace("/var/lib/apt/lists:", "").strip()
