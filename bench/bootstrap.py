@@ -66,6 +66,19 @@ def pipe_cluster(name: str, socket: Path) -> dict[str, Any]:
     return {**cluster, "typed_extension_protocol_options": HTTP2}
 
 
+def external_processor(namespace: str, **mode: str) -> dict[str, Any]:
+    """Give the filter whose server is the cluster ``ext_proc`` and may write metadata there."""
+    sent = {"request_header_mode": "SEND", "response_header_mode": "SEND", **mode}
+    return typed(
+        "ext_proc",
+        "filters.http.ext_proc.v3.ExternalProcessor",
+        grpc_service={"envoy_grpc": {"cluster_name": "ext_proc"}},
+        message_timeout="10s",
+        processing_mode=sent,
+        metadata_options={"receiving_namespaces": {"untyped": [namespace]}},
+    )
+
+
 def upstream(scenario: Scenario) -> dict[str, Any]:
     """Give the config of the Envoy that stands behind the measured one."""
     return whole(_answer(job.response_headers(scenario)), [], [], [])

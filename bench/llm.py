@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import job, ours
-from bench.bootstrap import pipe_cluster, typed
+from bench.bootstrap import external_processor, pipe_cluster
 from bench.setup import Server, Setup
 from bench.tools import PEERS
 
@@ -32,21 +32,9 @@ def usage(_: Path) -> Setup:
 def ext_proc(folder: Path) -> Setup:
     """Envoy's external processing of each chunk, and a server in Python that reads as ours does."""
     socket, out = folder / "ext_proc.sock", folder / "out.log"
-    processor = typed(
-        "ext_proc",
-        "filters.http.ext_proc.v3.ExternalProcessor",
-        grpc_service={"envoy_grpc": {"cluster_name": "ext_proc"}},
-        message_timeout="10s",
-        processing_mode={
-            "request_header_mode": "SEND",
-            "response_header_mode": "SEND",
-            "response_body_mode": "STREAMED",
-        },
-        metadata_options={"receiving_namespaces": {"untyped": ["llm_usage"]}},
-    )
     arguments = ["bench.peers.llm_ext_proc_server", str(socket)]
     return Setup(
-        filters=[processor],
+        filters=[external_processor("llm_usage", response_body_mode="STREAMED")],
         clusters=[pipe_cluster("ext_proc", socket)],
         server=Server(arguments=arguments, socket=socket, when_checked=[str(out)]),
         output=out,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench import compiling, contended, job, llm, ours
-from bench.bootstrap import STRING, file_log, module, pipe_cluster, typed
+from bench.bootstrap import STRING, external_processor, file_log, module, pipe_cluster, typed
 from bench.setup import Server, Setup
 from bench.tools import PEERS
 from bench.trouble import Trouble, unknown
@@ -128,17 +128,9 @@ def lua_metadata(folder: Path) -> Setup:
 def ext_proc(folder: Path) -> Setup:
     """Envoy's external processing, and a server in Python (``grpc.aio``)."""
     socket, out = folder / "ext_proc.sock", folder / "out.log"
-    processor = typed(
-        "ext_proc",
-        "filters.http.ext_proc.v3.ExternalProcessor",
-        grpc_service={"envoy_grpc": {"cluster_name": "ext_proc"}},
-        message_timeout="10s",
-        processing_mode={"request_header_mode": "SEND", "response_header_mode": "SEND"},
-        metadata_options={"receiving_namespaces": {"untyped": ["bench"]}},
-    )
     arguments = ["bench.peers.ext_proc_server", str(socket), str(out)]
     return Setup(
-        filters=[processor],
+        filters=[external_processor("bench")],
         clusters=[pipe_cluster("ext_proc", socket)],
         server=Server(arguments=arguments, socket=socket),
         output=out,
